@@ -1,0 +1,1 @@
+"""Benchmarks: problems with known answers, runners, and rows of results."""

@@ -1,0 +1,33 @@
+"""Benchmark problems as pure JAX log densities: `load(name)` and `names()`.
+
+Reference posteriors come from a posteriordb folder outside the repository; simulated
+problems are drawn from a fixed seed.  Nothing here imports monochord.
+"""
+
+from pathlib import Path
+
+from . import _posteriordb, _simulated
+from ._problem import Moment, Problem
+
+__all__ = ["Moment", "Problem", "load", "names"]
+
+
+def names() -> tuple[str, ...]:
+    """Return the names of all problems, reference posteriors first."""
+    return (*_posteriordb.BUILDERS, *_simulated.BUILDERS)
+
+
+def load(name: str, posteriordb: str | Path | None = None) -> Problem:
+    """Build the problem called `name`.
+
+    `posteriordb` is the folder of the reference posteriors; without it the environment
+    variable MONOCHORD_POSTERIORDB counts, then `../shared/posteriordb`.
+    """
+    if name in _posteriordb.BUILDERS:
+        return _posteriordb.load(name, posteriordb)
+    if name in _simulated.BUILDERS:
+        return _simulated.BUILDERS[name]()
+    raise ValueError(
+        f"`load({name!r})` names no problem. Only the names in `names()` can be built. "
+        f"Pass one of: {', '.join(names())}."
+    )

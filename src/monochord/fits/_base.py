@@ -1,0 +1,78 @@
+"""What a fit is: an algorithm with `init` and `step`, and the statuses it can end with."""
+
+import abc
+import dataclasses
+import enum
+
+import equinox as eqx
+
+from monochord.arrays import Key
+from monochord.cost import Cost
+from monochord.estimate import Estimate
+from monochord.gaussian import Gaussian
+from monochord.targets import AbstractTarget
+
+
+class FitStatus(enum.Enum):
+    """How a fit ended. The value is the sentence shown to the user."""
+
+    running = "The fit has not finished."
+    converged = "The fit converged: its score residual is small."
+    settled = "The fit settled: neither its ELBO nor its score residual improves beyond noise."
+    max_steps = "The fit stopped at its step limit and was still changing."
+    no_finite_start = "The fit found no start with a finite log density and gradient."
+    diverged = "The fit diverged: the density seems unbounded or improper in some direction."
+    interrupted = "The fit was interrupted."
+
+
+@dataclasses.dataclass(frozen=True)
+class Scored:
+    """A Gaussian with the evidence for it from draws of its own."""
+
+    gaussian: Gaussian
+    elbo: Estimate
+    residual: Estimate
+
+
+@dataclasses.dataclass(frozen=True)
+class Repairs:
+    """Everything that had to be mended on the way, counted."""
+
+    rejected_updates: int = 0
+    failed_factorisations: int = 0
+    nonfinite_points: int = 0
+    dropped_points: int = 0
+
+    def add(self, **counts: int) -> "Repairs":
+        """A copy with `counts` added."""
+        return dataclasses.replace(self, **{name: getattr(self, name) + n for name, n in counts.items()})
+
+
+@dataclasses.dataclass(frozen=True)
+class StepInfo:
+    """One step of a fit, for progress and for the trace."""
+
+    stage: str
+    step: int
+    gradients: int  # spent so far, all stages
+    elbo: Estimate | None
+    residual: Estimate | None
+    best_log_density: float | None = None
+
+
+class AbstractFit(eqx.Module):
+    """A fit algorithm: pure `init` and `step`; `run` owns the only loop.
+
+    A state has `status`, `cost`, `repairs`, `num_steps` and `best` (a `Scored` or None).
+    """
+
+    @abc.abstractmethod
+    def init(self, key: Key, target: AbstractTarget, initial=None):
+        """State before the first step; may spend gradients on starts."""
+
+    @abc.abstractmethod
+    def step(self, key: Key, target: AbstractTarget, state) -> tuple[object, StepInfo]:
+        """One step: at most one batch of gradients."""
+
+
+__all__ = ["AbstractFit", "Cost", "FitStatus", "Repairs", "Scored", "StepInfo"]

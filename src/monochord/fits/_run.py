@@ -1,0 +1,143 @@
+"""The one loop over a fit's steps, and what it returns."""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from monochord.arrays import Key, fold_key
+from monochord.cost import Cost
+from monochord.errors import MonochordError
+from monochord.estimate import Estimate
+from monochord.fits._base import AbstractFit, FitStatus, Repairs, StepInfo
+from monochord.fits._score import elbo_terms
+from monochord.gaussian import Gaussian
+from monochord.spectrum import Verdict, judge
+from monochord.targets import AbstractTarget
+
+MAX_STEPS = 400  # descents take up to 100, the score match 5 to 60
+
+
+@dataclasses.dataclass(frozen=True)
+class FitResult:
+    """A fitted Gaussian with its evidence.
+
+    `gaussian` lives in unconstrained space (None only without a finite start). `elbo` is in nats, up to
+    the target's constant. `score_residual` is E‖Lᵀ(score_p − score_q)‖²/dim under q: 0 for a Gaussian
+    target. `pareto_k` is the tail index of p/q. All three come from draws made after the last update.
+    `state` resumes the fit: ``run(key, target, algorithm, state=result.state)``.
+    """
+
+    gaussian: Gaussian | None
+    elbo: Estimate | None
+    score_residual: Estimate | None
+    pareto_k: Estimate | None
+    status: FitStatus
+    judgement: Verdict
+    cost: Cost
+    repairs: Repairs
+    trace: tuple[StepInfo, ...]
+    names: tuple[str, ...]
+    state: Any
+    seed: int | None = None
+    seconds: float = 0.0
+
+    @property
+    def verdict(self) -> str:
+        """ "trust", "start only" or "do not use"."""
+        return self.judgement.name
+
+    @property
+    def reasons(self) -> tuple[str, ...]:
+        """Sentences behind the verdict."""
+        return self.judgement.reasons
+
+    def __str__(self) -> str:
+        lines = [
+            f"verdict         {self.verdict}",
+            *(f"                {reason}" for reason in self.reasons),
+            f"status          {self.status.value}",
+            f"ELBO            {self.elbo}",
+            f"score residual  {self.score_residual}",
+            f"Pareto k        {self.pareto_k}",
+            f"gradients       {self.cost.gradients}",
+        ]
+        mended = {name: count for name, count in dataclasses.asdict(self.repairs).items() if count}
+        if mended:
+            lines.append("repairs         " + ", ".join(f"{k.replace('_', ' ')} {v}" for k, v in mended.items()))
+        return "\n".join(lines)
+
+
+def run(
+    key: Key,
+    target: AbstractTarget,
+    algorithm: AbstractFit,
+    *,
+    initial=None,
+    max_steps: int = MAX_STEPS,
+    state=None,
+    callback: Callable[[StepInfo], None] | None = None,
+    throw: bool = False,
+) -> FitResult:
+    """Run `algorithm` to its end, or for `max_steps` steps in all.
+
+    Step i uses a key that depends on `key` and i alone, so a fit resumed from `state` with the same key
+    ends bit for bit where an uninterrupted one does. `callback` sees every step.
+
+    **Raises** with `throw=True` a `MonochordError` when the fit found no start or diverged.
+    """
+    trace: list[StepInfo] = []
+    if state is None:
+        state = algorithm.init(key, target, initial)
+    while state.status is not FitStatus.no_finite_start and state.stage != "done":
+        if state.num_steps >= max_steps:
+            state = dataclasses.replace(state, status=FitStatus.max_steps)
+            if state.stage == "check" or state.current is None:
+                break
+            state = dataclasses.replace(state, stage="check")
+        state, info = algorithm.step(fold_key(key, 1, state.num_steps), target, state)
+        trace.append(info)
+        if callback is not None:
+            callback(info)
+    if throw and state.status in (FitStatus.no_finite_start, FitStatus.diverged):
+        raise MonochordError(f"{state.status.value} Run the model check for its causes: `monochord.check(target)`.")
+    return _result(target, state, tuple(trace))
+
+
+def _result(target, state, trace) -> FitResult:
+    best = state.best
+    pareto_k, share = None, 0.0
+    if state.check is not None:
+        share = float(np.mean(~state.check.finite()))
+        pareto_k = _pareto_k(elbo_terms(best.gaussian, state.check))
+    finished = state.status in (FitStatus.converged, FitStatus.settled)
+    residual = best.residual if best is not None else None
+    return FitResult(
+        gaussian=best.gaussian if best is not None else None,
+        elbo=best.elbo if best is not None else None,
+        score_residual=residual,
+        pareto_k=pareto_k,
+        status=state.status,
+        judgement=judge(residual, pareto_k, finished, state.status.value, share),
+        cost=state.cost,
+        repairs=state.repairs,
+        trace=trace,
+        names=target.names,
+        state=state,
+    )
+
+
+def _pareto_k(log_ratios) -> Estimate:
+    """Tail index of the importance ratios p/q by Pareto smoothing (arviz-stats), with its standard error.
+
+    The error is the asymptotic one of a generalised Pareto shape from M tail draws, (1 + k)/√M.
+    """
+    from monochord._arviz import pareto_shape
+
+    log_ratios = log_ratios[np.isfinite(log_ratios)]
+    if len(log_ratios) < 25:
+        return Estimate(float("nan"), float("nan"), len(log_ratios))
+    shape = pareto_shape(log_ratios)
+    tail = min(0.2 * len(log_ratios), 3.0 * np.sqrt(len(log_ratios)))
+    return Estimate(shape, float((1.0 + max(shape, -0.5)) / np.sqrt(tail)), len(log_ratios))

@@ -1,0 +1,45 @@
+"""The evidence for a Gaussian q from scores at draws of its own: ELBO, score residual, repairs."""
+
+import numpy as np
+
+from monochord.estimate import Estimate, mean_estimate
+from monochord.fits._base import Scored
+from monochord.gaussian import Gaussian
+from monochord.targets import AbstractTarget, Evaluations, evaluate
+
+
+def antithetic_batch(
+    target: AbstractTarget, gaussian: Gaussian, rng: np.random.Generator, num_pairs: int
+) -> Evaluations:
+    """Scores at `num_pairs` antithetic pairs of draws (first half plus, second half minus)."""
+    z = rng.standard_normal((num_pairs, gaussian.dim))
+    return evaluate(target, gaussian.place(np.concatenate([z, -z])))
+
+
+def elbo_terms(gaussian: Gaussian, points: Evaluations) -> np.ndarray:
+    """log p − log q at each point, in nats (p without its constant)."""
+    return points.log_density - np.asarray(gaussian.log_prob(points.x))
+
+
+def residual_terms(gaussian: Gaussian, points: Evaluations) -> np.ndarray:
+    """‖Lᵀ(score_p − score_q)‖² / dim at each point; its mean is the score residual, 0 iff p = q."""
+    gap = gaussian.metric.whiten_covector(points.score - np.asarray(gaussian.score(points.x)))
+    return (np.asarray(gap) ** 2).sum(1) / gaussian.dim
+
+
+def pair_mean(terms: np.ndarray) -> Estimate:
+    """Mean over antithetic pairs; a pair counts once, and pairs with a non-finite member not at all."""
+    pairs = terms.reshape(2, -1).mean(0)
+    return mean_estimate(pairs[np.isfinite(pairs)])
+
+
+def scored(gaussian: Gaussian, points: Evaluations) -> Scored:
+    """Evidence from an antithetic batch drawn from `gaussian`.
+
+    Terms at points where the density is zero or not a number are left out here (they are counted as
+    `nonfinite_points`), so that a truncated target can still rank candidates.
+    """
+    finite = points.finite()
+    elbo = np.where(finite, elbo_terms(gaussian, points), np.nan)
+    residual = np.where(finite, residual_terms(gaussian, points), np.nan)
+    return Scored(gaussian, pair_mean(elbo), pair_mean(residual))

@@ -1,0 +1,335 @@
+"""`Staged`: the default fit. Stopped L-BFGS, then score matching in a growing family, guarded by the ELBO.
+
+1. *descent*: L-BFGS from several starts side by side, stopped when what is left to gain is within the
+   spread of the posterior; the joint mode of a hierarchical model is no place to be.
+2. *candidates*: a Gaussian at the end of each start from L-BFGS's own inverse Hessian; the ELBO chooses.
+3. *diagonal*: only where that choice is poor (or the family is low rank), a diagonal score match, which
+   moves to the typical set from anywhere.
+4. *full*: the score match in the wanted family on a buffer of recent points. An update that loses ELBO
+   beyond noise is taken back and the match is weakened.
+5. *check*: fresh draws of the final Gaussian, from which every reported number comes.
+
+Differs from batch and match as published: points of earlier batches are used again as long as the
+current q finds them plausible (scores do not depend on q), the weight is raised instead of decayed, and
+the ELBO guards each update.
+"""
+
+import dataclasses
+from typing import final
+
+import equinox as eqx
+import numpy as np
+
+from monochord.arrays import Key, host_generator
+from monochord.cost import Cost
+from monochord.fits import _lbfgs
+from monochord.fits._base import AbstractFit, FitStatus, Repairs, Scored, StepInfo
+from monochord.fits._match import match
+from monochord.fits._score import antithetic_batch, scored
+from monochord.gaussian import Gaussian
+from monochord.metrics import (
+    AbstractFamily,
+    Dense,
+    DenseMetric,
+    Diagonal,
+    DiagonalMetric,
+    LowRank,
+)
+from monochord.targets import AbstractTarget, Evaluations, evaluate, idle_lanes, join
+
+DENSE_LIMIT = 250  # above it batches of useful size leave a full covariance too noisy
+MAX_STRENGTH = 1e3
+FIRST_STRENGTH = 1e2
+POOR_RESIDUAL = 2.0  # a candidate above it is further from the target than a unit Gaussian from a shifted one
+
+
+@dataclasses.dataclass(frozen=True)
+class StagedState:
+    """Everything a step needs; `stage` names what the next step does."""
+
+    stage: str
+    num_steps: int
+    num_stage_steps: int
+    searches: tuple[_lbfgs.Search, ...]
+    current: Gaussian | None
+    best: Scored | None
+    scores: tuple[Scored, ...]  # accepted evidence of this stage, oldest first, the last eight
+    buffer: tuple[Evaluations, ...]
+    strength: float
+    status: FitStatus
+    cost: Cost
+    repairs: Repairs
+    check: Evaluations | None = None
+
+
+def default_family(dim: int) -> AbstractFamily:
+    """Dense where the batches can resolve it, else low rank."""
+    return Dense() if dim <= DENSE_LIMIT else LowRank(rank=min(50, dim // 10))
+
+
+@final
+class Staged(AbstractFit):
+    """The staged score-based fit on any family. `family=None` chooses by dimension.
+
+    `num_starts` descents run side by side from uniform(−2, 2) about the target's centre (Stan's
+    default for unconstrained starts). `tolerance` is the score residual at which the fit has converged.
+    """
+
+    family: AbstractFamily | None = None
+    num_starts: int = eqx.field(static=True, default=4)
+    tolerance: float = eqx.field(static=True, default=0.02)
+    max_descent_steps: int = eqx.field(static=True, default=100)
+    check_pairs: int = eqx.field(static=True, default=64)
+
+    def init(self, key: Key, target: AbstractTarget, initial=None) -> StagedState:
+        """Evaluate starts: those given in `initial` (shape (n, dim)), or `num_starts` random ones.
+
+        Where no random start is finite, three times as many are tried in ever smaller boxes.
+        """
+        rng = host_generator(key, 0)
+        cost, searches, nonfinite = Cost(), (), 0
+        for width in (2.0, 1.0, 0.1):
+            if initial is not None:
+                x = np.atleast_2d(np.asarray(initial, dtype=np.float64))
+            else:
+                count = self.num_starts if width == 2.0 else 3 * self.num_starts
+                x = np.asarray(target.center) + rng.uniform(-width, width, (count, target.dim))
+            points = evaluate(target, x)
+            cost += Cost(len(x), idle_lanes(len(x)))
+            finite = points.finite()
+            nonfinite += int(np.sum(~finite))
+            searches = tuple(
+                _lbfgs.begin(x, -value, -score) for x, value, score in zip(*points.take(finite), strict=True)
+            )[: self.num_starts]
+            if searches or initial is not None:
+                break
+        status = FitStatus.running if searches else FitStatus.no_finite_start
+        return StagedState(
+            "descent", 0, 0, searches, None, None, (), (), FIRST_STRENGTH, status, cost, Repairs(nonfinite_points=nonfinite)
+        )  # fmt: skip
+
+    def step(self, key: Key, target: AbstractTarget, state: StagedState) -> tuple[StagedState, StepInfo]:
+        rng = host_generator(key)
+        advance = {
+            "descent": self._descend,
+            "candidates": self._choose,
+            "diagonal": self._match_step,
+            "full": self._match_step,
+            "check": self._check,
+        }[state.stage]
+        stage = state.stage
+        state = advance(rng, target, state)
+        state = dataclasses.replace(state, num_steps=state.num_steps + 1)
+        evidence = state.scores[-1] if state.scores else state.best
+        return state, StepInfo(
+            stage,
+            state.num_steps,
+            state.cost.gradients,
+            evidence.elbo if evidence else None,
+            evidence.residual if evidence else None,
+            -min(search.potential for search in state.searches) if stage == "descent" else None,
+        )
+
+    def _descend(self, rng, target, state: StagedState) -> StagedState:
+        """One trial point of every active search."""
+        running = [_is_active(search, state.searches, target.dim) for search in state.searches]
+        if not any(running) or state.num_stage_steps >= self.max_descent_steps:
+            return _enter(state, "candidates")
+        points = evaluate(target, np.stack([s.trial for s, on in zip(state.searches, running, strict=True) if on]))
+        answers = iter(zip(-points.log_density, -points.score, strict=True))
+        searches = tuple(
+            _lbfgs.advance(search, *next(answers)) if on else search
+            for search, on in zip(state.searches, running, strict=True)
+        )
+        return dataclasses.replace(
+            _spend(state, points), searches=searches, num_stage_steps=state.num_stage_steps + 1
+        )
+
+    def _choose(self, rng, target, state: StagedState) -> StagedState:
+        """Score a Gaussian at the end of each distinct descent and keep the one of highest ELBO."""
+        family = self._family(target)
+        best, buffer = None, ()
+        for search in _distinct_ends(state.searches, target.dim):
+            gaussian = _laplace_like(family, search)
+            points = antithetic_batch(target, gaussian, rng, 8)
+            state = _spend(state, points)
+            candidate = scored(gaussian, points)
+            if best is None or not candidate.elbo.value <= best.elbo.value:
+                best, buffer = candidate, (points.take(points.finite()),)
+        poor = not best.residual.value < POOR_RESIDUAL
+        needs_diagonal = poor or isinstance(family, LowRank)
+        if needs_diagonal and not isinstance(family, Diagonal):
+            start = Gaussian(best.gaussian.mean, DiagonalMetric(np.sqrt(best.gaussian.metric.diagonal())))
+            return dataclasses.replace(_enter(state, "diagonal"), current=start, best=None, scores=())
+        return dataclasses.replace(_enter(state, "full"), current=best.gaussian, best=best, buffer=buffer, scores=())
+
+    def _match_step(self, rng, target, state: StagedState) -> StagedState:
+        """Draw from the current Gaussian, judge it, and match anew or go back."""
+        assert state.current is not None
+        diagonal = state.stage == "diagonal"
+        points = antithetic_batch(target, state.current, rng, 8 if diagonal else _num_pairs(target.dim))
+        state = _spend(state, points)
+        evidence = scored(state.current, points)
+        finite = points.finite()
+        share = float(np.mean(finite))
+        if share > 0.5 and _not_worse(evidence, state.best):
+            best = evidence if state.best is None or evidence.elbo.value > state.best.elbo.value else state.best
+            strength = min(MAX_STRENGTH, 4.0 * state.strength)
+            state = dataclasses.replace(state, best=best, strength=strength, scores=(*state.scores[-7:], evidence))
+            prior = state.current
+        else:
+            prior = state.best.gaussian if state.best is not None else _shrunk(state.current)
+            state = dataclasses.replace(
+                state, strength=state.strength / 8.0, repairs=state.repairs.add(rejected_updates=1)
+            )
+        buffer = (*state.buffer[-(_buffer_length(target.dim) - 1) :], points.take(finite))
+        state = dataclasses.replace(state, buffer=buffer, num_stage_steps=state.num_stage_steps + 1)
+        family = Diagonal() if diagonal else self._family(target)
+        state = _update(state, family, prior)
+        return self._decide(state, target)
+
+    def _decide(self, state: StagedState, target) -> StagedState:
+        """Go on, change stage, or finish, by the evidence of this stage."""
+        if not state.scores:
+            return state if state.num_stage_steps < 20 else _finish(state, FitStatus.diverged)
+        latest = state.scores[-1]
+        if not np.all(np.abs(state.current.mean) < 1e150) or not np.isfinite(state.current.entropy()):
+            return _finish(state, FitStatus.diverged)
+        if state.stage == "diagonal":
+            if _has_settled(state.scores, window=2) or state.num_stage_steps >= 20:
+                return dataclasses.replace(
+                    _enter(state, "full"), scores=(), best=latest, strength=FIRST_STRENGTH
+                )
+            return state
+        if latest.residual.value + latest.residual.standard_error < self.tolerance:
+            return _finish(state, FitStatus.converged)
+        if state.num_stage_steps >= 8 and _has_settled(state.scores, window=4):
+            return _finish(state, FitStatus.settled)
+        return state
+
+    def _check(self, rng, target, state: StagedState) -> StagedState:
+        """Evidence for the final Gaussian from fresh draws; back to the best one seen if it is worse."""
+        points = antithetic_batch(target, state.current, rng, self.check_pairs)
+        state = _spend(state, points)
+        evidence = scored(state.current, points)
+        if state.best is not None and state.current is not state.best.gaussian and not _not_worse(evidence, state.best):
+            return dataclasses.replace(
+                state, current=state.best.gaussian, repairs=state.repairs.add(rejected_updates=1)
+            )
+        return dataclasses.replace(state, best=evidence, scores=(evidence,), check=points, stage="done")
+
+    def _family(self, target) -> AbstractFamily:
+        return self.family if self.family is not None else default_family(target.dim)
+
+
+def _num_pairs(dim: int) -> int:
+    """Antithetic pairs of a full-stage batch: the buffer then holds several times `dim` directions."""
+    return 16 if dim <= 32 else 32 if dim <= 128 else 64
+
+
+def _buffer_length(dim: int) -> int:
+    return 8
+
+
+def _spend(state: StagedState, points: Evaluations) -> StagedState:
+    count = len(points.x)
+    bad = int(np.sum(~points.finite()))
+    return dataclasses.replace(
+        state, cost=state.cost + Cost(count, idle_lanes(count)), repairs=state.repairs.add(nonfinite_points=bad)
+    )
+
+
+def _enter(state: StagedState, stage: str) -> StagedState:
+    return dataclasses.replace(state, stage=stage, num_stage_steps=0)
+
+
+def _finish(state: StagedState, status: FitStatus) -> StagedState:
+    return dataclasses.replace(_enter(state, "check"), status=status)
+
+
+def _is_active(search: _lbfgs.Search, searches, dim: int) -> bool:
+    """Go on while a quadratic model, or the last steps, see more to gain than the posterior's own spread.
+
+    In the typical set the potential is dim/2 above its minimum with spread √(dim/2). A search far above
+    the best one that has itself stopped is left where it is.
+    """
+    if search.is_stuck:
+        return False
+    if search.num_accepted < 5 or len(search.recent) < 4:
+        return True
+    return search.decrement > 0.05 * dim or search.recent[-4] - search.potential > 0.2 * dim
+
+
+def _distinct_ends(searches, dim: int) -> list[_lbfgs.Search]:
+    """The best end, and others that are close to it in potential, at most four."""
+    best = min(search.potential for search in searches)
+    margin = 20.0 + 2.0 * dim
+    return sorted((s for s in searches if s.potential < best + margin), key=lambda s: s.potential)[:4]
+
+
+def _laplace_like(family: AbstractFamily, search: _lbfgs.Search) -> Gaussian:
+    """Gaussian at a search's end from its inverse Hessian, dense where the family is."""
+    if not search.pairs:
+        return Gaussian(search.x, DiagonalMetric(np.full(len(search.x), 1e-2)))
+    base, wide, core = _lbfgs.inverse_hessian_parts(search.pairs)
+    if isinstance(family, Dense):
+        covariance = base * np.eye(len(search.x)) + wide @ core @ wide.T
+        try:
+            return Gaussian(search.x, DenseMetric.from_covariance((covariance + covariance.T) / 2))
+        except ValueError:
+            pass
+    variance = base + np.sum((wide @ core) * wide, axis=1)
+    return Gaussian(search.x, DiagonalMetric(np.sqrt(np.where(variance > 0, variance, base))))
+
+
+def _not_worse(evidence: Scored, best: Scored | None) -> bool:
+    """True unless the ELBO fell below the best by more than noise (three standard errors)."""
+    if not np.isfinite(evidence.elbo.value):
+        return False
+    if best is None:
+        return True
+    noise = np.hypot(evidence.elbo.standard_error, best.elbo.standard_error)
+    return bool(evidence.elbo.value > best.elbo.value - 3.0 * noise - 0.1)
+
+
+def _shrunk(gaussian: Gaussian) -> Gaussian:
+    """The same mean with a tenth of the scales: closer to where the density was finite."""
+    return Gaussian(gaussian.mean, DiagonalMetric(0.1 * np.sqrt(gaussian.metric.diagonal())))
+
+
+def _update(state: StagedState, family: AbstractFamily, prior: Gaussian) -> StagedState:
+    """Match on the buffer's plausible points; a failed factorisation keeps the prior and weakens the match."""
+    points, dropped = _plausible(prior, state.buffer)
+    try:
+        current = match(family, prior, points, state.strength)
+    except (np.linalg.LinAlgError, ValueError):
+        repairs = state.repairs.add(failed_factorisations=1)
+        return dataclasses.replace(state, current=prior, strength=state.strength / 8.0, repairs=repairs)
+    return dataclasses.replace(state, current=current, repairs=state.repairs.add(dropped_points=dropped))
+
+
+def _plausible(prior: Gaussian, buffer) -> tuple[Evaluations, int]:
+    """Points within the region that `prior` takes for its typical set, with a wide margin."""
+    points = join(list(buffer))
+    radius = (np.asarray(prior.metric.whiten(points.x - prior.mean)) ** 2).sum(1)
+    keep = radius < prior.dim + 8.0 * np.sqrt(2.0 * prior.dim) + 16.0
+    keep[-len(buffer[-1].x) :] = True
+    return points.take(keep), int(np.sum(~keep))
+
+
+def _has_settled(scores: tuple[Scored, ...], window: int) -> bool:
+    """The last `window` steps improve on the `window` before neither in ELBO nor in residual, beyond noise."""
+    if len(scores) < 2 * window:
+        return False
+    def average(part, name):
+        values = [getattr(score, name) for score in part]
+        error = np.sqrt(np.sum([v.standard_error**2 for v in values])) / len(values)
+        return float(np.mean([v.value for v in values])), float(error)
+
+    recent, before = scores[-window:], scores[-2 * window : -window]
+    (elbo, elbo_error), (elbo_before, elbo_error_before) = average(recent, "elbo"), average(before, "elbo")
+    residual, residual_before = average(recent, "residual")[0], average(before, "residual")[0]
+    gained = elbo - elbo_before > 0.05 + 2.0 * np.hypot(elbo_error, elbo_error_before)
+    return not gained and residual > 0.7 * residual_before
+
+

@@ -1,0 +1,51 @@
+"""The verdict on a fit: may its metric be trusted, used as a start, or not at all."""
+
+import dataclasses
+import math
+from typing import Literal
+
+from monochord.estimate import Estimate
+
+VerdictName = Literal["trust", "start only", "do not use"]
+
+# Score residuals seen: Gaussian below .01, near-Gaussian regressions .002–.05, hierarchies .03–.12,
+# a funnel .15, Rosenbrock pairs .5, a horseshoe above 1.
+TRUST_RESIDUAL = 0.1
+START_RESIDUAL = 0.45
+TRUST_PARETO_K = 0.7  # above it importance ratios have no usable variance (Vehtari et al. 2024, JMLR 25(72))
+
+
+@dataclasses.dataclass(frozen=True)
+class Verdict:
+    """`name` is one of "trust", "start only", "do not use"; `reasons` are sentences."""
+
+    name: VerdictName
+    reasons: tuple[str, ...]
+
+
+def judge(
+    residual: Estimate | None, pareto_k: Estimate | None, finished: bool, ending: str, nonfinite_share: float = 0.0
+) -> Verdict:
+    """Verdict from a fit's own evidence.
+
+    Blind to what its draws never reach: other modes, and necks of funnels narrower than the fit.
+    """
+    if residual is None or not math.isfinite(residual.value):
+        return Verdict("do not use", (ending, "No Gaussian with a finite score residual was found."))
+    doubts, refusals = [], []
+    if not finished:
+        doubts.append(ending)
+    text = f"The score residual is {residual} (0 for a Gaussian target)"
+    if residual.value > START_RESIDUAL:
+        refusals.append(f"{text}: no linear preconditioner fits this posterior.")
+    elif residual.value + 2 * residual.standard_error > TRUST_RESIDUAL:
+        doubts.append(f"{text}: the posterior is visibly not Gaussian.")
+    if pareto_k is not None and pareto_k.value > TRUST_PARETO_K + pareto_k.standard_error:
+        doubts.append(f"Pareto k̂ is {pareto_k}: the posterior has tails or corners that the fit misses.")
+    if nonfinite_share > 0.01:
+        doubts.append(f"The density is zero or not a number at {nonfinite_share:.0%} of the fit's draws.")
+    if refusals:
+        return Verdict("do not use", tuple(refusals + doubts))
+    if doubts:
+        return Verdict("start only", tuple(doubts))
+    return Verdict("trust", (f"{text} and Pareto k̂ is {pareto_k}: close to Gaussian.",))

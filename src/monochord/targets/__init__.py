@@ -1,0 +1,27 @@
+"""What do we sample? Targets: a flat log density with names, from a JAX function or a NumPyro model."""
+
+from monochord.targets._base import AbstractTarget
+from monochord.targets._callable import CallableTarget, callable_target
+from monochord.targets._gradient import (
+    Evaluations,
+    constrain_draws,
+    evaluate,
+    hessian_vector_products,
+    idle_lanes,
+    join,
+)
+from monochord.targets._numpyro import NumPyroTarget, numpyro_target
+
+__all__ = [
+    "AbstractTarget",
+    "CallableTarget",
+    "Evaluations",
+    "NumPyroTarget",
+    "callable_target",
+    "constrain_draws",
+    "evaluate",
+    "hessian_vector_products",
+    "idle_lanes",
+    "join",
+    "numpyro_target",
+]

@@ -1,0 +1,125 @@
+"""`NumPyroTarget`: a NumPyro model, on NumPyro's own unconstrained coordinates."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, final
+
+import equinox as eqx
+import jax
+import numpy as np
+from jaxtyping import Float
+
+from monochord.arrays import Array
+from monochord.errors import MissingPackage, ModelError
+from monochord.targets._base import AbstractTarget, scalar_names, split_data
+
+
+@final
+class NumPyroTarget(AbstractTarget):
+    """``model(**data)`` with NumPyro `sample` statements. Build it with `numpyro_target`.
+
+    Coordinates follow the order of the model's sample statements; each site is transformed by
+    NumPyro's bijector for its support. Deterministic sites are part of `constrain`.
+    """
+
+    center: Float[Array, " dim"]
+    traced_data: dict[str, Any]
+    static_data: tuple[tuple[str, Any], ...] = eqx.field(static=True)
+    names: tuple[str, ...] = eqx.field(static=True)
+    model: Callable = eqx.field(static=True)
+    sites: tuple[tuple[str, tuple[int, ...]], ...] = eqx.field(static=True)
+    observed: tuple[str, ...] = eqx.field(static=True)
+
+    def log_density(self, x):
+        from numpyro.infer.util import potential_energy
+
+        return -potential_energy(self.model, (), self._data(), self.unravel(x))
+
+    def constrain(self, x):
+        from numpyro.infer.util import constrain_fn
+
+        return constrain_fn(self.model, (), self._data(), self.unravel(x), return_deterministic=True)
+
+    def unravel(self, x: Float[Array, " dim"]) -> dict[str, Array]:
+        """Unconstrained values by site at a flat point."""
+        values, start = {}, 0
+        for name, shape in self.sites:
+            size = int(np.prod(shape))
+            values[name] = x[start : start + size].reshape(shape)
+            start += size
+        return values
+
+    def observed_data(self):
+        return {
+            name: np.asarray(self.traced_data[name]) for name in self.observed if name in self.traced_data
+        }
+
+    def _data(self):
+        return {**self.traced_data, **dict(self.static_data)}
+
+
+def numpyro_target(model: Callable, data: Mapping[str, Any] | None = None) -> NumPyroTarget:
+    """Target from a NumPyro model called as ``model(**data)``.
+
+    The model is run once abstractly (nothing is computed) to read its sites.
+
+    **Raises** `MissingPackage` without NumPyro; `ModelError` for a model without latent sites, with
+    discrete latent sites, or with `param` sites; whatever the model itself raises passes through.
+    """
+    try:
+        import numpyro  # noqa: F401
+    except ImportError:
+        raise MissingPackage("numpyro", "a model given without `init`", extra="numpyro") from None
+    traced, static = split_data(data or {})
+    shapes, observed = _read_sites(model, traced, dict(static))
+    sites = tuple(shapes.items())
+    names = tuple(entry for name, shape in sites for entry in scalar_names(name, shape))
+    if not names:
+        raise ModelError(
+            f"the model `{getattr(model, '__name__', 'model')}` has no latent sample sites. There is nothing to sample. "
+            "Add `numpyro.sample` statements without `obs`; for a plain JAX log density pass `init=` "
+            "(in a model file: define `log_density(params, **data)` and `init(**data)`)."
+        )
+    return NumPyroTarget(
+        center=np.zeros(len(names)),
+        traced_data=traced,
+        static_data=static,
+        names=names,
+        model=model,
+        sites=sites,
+        observed=observed,
+    )
+
+
+def _read_sites(model, traced, static):
+    """Unconstrained shape of each latent site, and names of observed sites, from an abstract run."""
+    from numpyro import handlers
+    from numpyro.distributions import biject_to
+
+    shapes, observed = {}, []
+
+    def run(key, traced):
+        with handlers.seed(rng_seed=key):
+            trace = handlers.trace(model).get_trace(**traced, **static)
+        for name, site in trace.items():
+            if site["type"] == "param":
+                raise ModelError(
+                    f"the model has the `numpyro.param` site `{name}`. Sampling has no value for it, as it is not a "
+                    "random variable. Give it a prior with `numpyro.sample`, or pass it as data."
+                )
+            if site["type"] != "sample" or site.get("is_auxiliary"):
+                continue
+            if site["is_observed"]:
+                observed.append(name)
+                continue
+            if site["fn"].support.is_discrete:
+                raise ModelError(
+                    f"the latent site `{name}` is discrete ({type(site['fn']).__name__}). Hamiltonian samplers need "
+                    "gradients, which discrete sites lack. Sum it out by hand (for a mixture: "
+                    "`numpyro.distributions.MixtureGeneral`), or use NumPyro's own samplers with enumeration."
+                )
+            transform = biject_to(site["fn"].support)
+            shapes[name] = tuple(transform.inverse_shape(jax.numpy.shape(site["value"])))
+        return 0.0
+
+    jax.eval_shape(run, jax.random.key(0), traced)
+    return shapes, tuple(observed)
