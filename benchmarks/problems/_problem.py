@@ -1,6 +1,7 @@
 """What every benchmark problem consists of, and the record of its true moments."""
 
 import dataclasses
+import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -79,5 +80,4 @@ def entry_names(name: str, shape: tuple[int, ...]) -> list[str]:
             f"`{name}` has shape {shape}. Reference names exist for scalars and "
             "vectors only. Return a vector from `constrain`."
         )
-    (size,) = shape
-    return [f"{name}[{index}]" for index in range(1, size + 1)]
+    return [f"{name}[{index}]" for index in range(1, math.prod(shape) + 1)]

@@ -1,0 +1,73 @@
+"""Hamiltonian Monte Carlo made fast by a variational metric.
+
+    target = mc.target(model, data=data)
+    fit = mc.fit(target, seed=0)
+    print(mc.spectrum(target, fit))
+    data = mc.sample(target, fit=fit, seed=0)
+
+Names load on first use, so that ``import monochord`` and ``monochord --help`` cost nothing.
+"""
+
+from importlib import import_module as _import_module
+from time import perf_counter as _perf_counter
+from typing import TYPE_CHECKING
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "monochord.pipeline": ("check", "fit", "sample", "spectrum", "target"),
+    "monochord._arviz": ("write_netcdf",),
+    "monochord.errors": ("DataError", "MissingPackage", "ModelError", "MonochordError", "OutputError"),
+    "monochord.estimate": ("Estimate",),
+    "monochord.fits": ("FitResult", "FitStatus", "Staged"),
+    "monochord.gaussian": ("Gaussian",),
+    "monochord.metrics": (
+        "Dense", "DenseMetric", "Diagonal", "DiagonalMetric", "LowRank", "LowRankMetric", "identity_metric",
+    ),
+    "monochord.summaries": ("summary",),
+}  # fmt: skip
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
+__all__ = sorted(_HOME_OF)  # pyright: ignore[reportUnsupportedDunderAll]
+
+if TYPE_CHECKING:
+    from monochord._arviz import write_netcdf as write_netcdf
+    from monochord.errors import DataError as DataError
+    from monochord.errors import MissingPackage as MissingPackage
+    from monochord.errors import ModelError as ModelError
+    from monochord.errors import MonochordError as MonochordError
+    from monochord.errors import OutputError as OutputError
+    from monochord.estimate import Estimate as Estimate
+    from monochord.fits import FitResult as FitResult
+    from monochord.fits import FitStatus as FitStatus
+    from monochord.fits import Staged as Staged
+    from monochord.gaussian import Gaussian as Gaussian
+    from monochord.metrics import Dense as Dense
+    from monochord.metrics import DenseMetric as DenseMetric
+    from monochord.metrics import Diagonal as Diagonal
+    from monochord.metrics import DiagonalMetric as DiagonalMetric
+    from monochord.metrics import LowRank as LowRank
+    from monochord.metrics import LowRankMetric as LowRankMetric
+    from monochord.metrics import identity_metric as identity_metric
+    from monochord.pipeline import check as check
+    from monochord.pipeline import fit as fit
+    from monochord.pipeline import sample as sample
+    from monochord.pipeline import spectrum as spectrum
+    from monochord.pipeline import target as target
+    from monochord.summaries import summary as summary
+
+
+def __getattr__(name: str):
+    if name not in _HOME_OF:
+        raise AttributeError(f"module 'monochord' has no attribute {name!r}")
+    started = _perf_counter()
+    value = getattr(_import_module(_HOME_OF[name]), name)
+    if name not in globals():
+        from monochord.timing import import_finished
+
+        import_finished(started)
+    globals()[name] = value
+    return value
+
+
+def __dir__():
+    return [*globals(), *__all__]

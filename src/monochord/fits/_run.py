@@ -13,7 +13,7 @@ from monochord.estimate import Estimate
 from monochord.fits._base import AbstractFit, FitStatus, Repairs, StepInfo
 from monochord.fits._score import elbo_terms
 from monochord.gaussian import Gaussian
-from monochord.spectrum import Verdict, judge
+from monochord.spectra import Verdict, judge
 from monochord.targets import AbstractTarget
 
 MAX_STEPS = 400  # descents take up to 100, the score match 5 to 60

@@ -2,11 +2,12 @@
 
 from monochord.targets._base import AbstractTarget
 from monochord.targets._callable import CallableTarget, callable_target
+from monochord.targets._check import Finding, check_signature, check_target
 from monochord.targets._gradient import (
     Evaluations,
     constrain_draws,
     evaluate,
-    hessian_vector_products,
+    hessians,
     idle_lanes,
     join,
 )
@@ -16,11 +17,14 @@ __all__ = [
     "AbstractTarget",
     "CallableTarget",
     "Evaluations",
+    "Finding",
     "NumPyroTarget",
     "callable_target",
+    "check_signature",
+    "check_target",
     "constrain_draws",
     "evaluate",
-    "hessian_vector_products",
+    "hessians",
     "idle_lanes",
     "join",
     "numpyro_target",

@@ -77,23 +77,31 @@ def idle_lanes(num_points: int) -> int:
 
 
 @jax.jit
-def _hessian_vector(target: AbstractTarget, x, vectors):
+def _hessian(target: AbstractTarget, x):
     score = jax.grad(target.log_density)
-    return jax.lax.map(lambda v: -jax.jvp(score, (x,), (v,))[1], vectors)
+    directions = jnp.eye(x.shape[0], dtype=x.dtype)
+    return -jax.lax.map(lambda v: jax.jvp(score, (x,), (v,))[1], directions, batch_size=min(32, x.shape[0]))
 
 
-def hessian_vector_products(
-    target: AbstractTarget, x: Float[Array, " dim"], vectors: Float[Array, "n dim"]
-) -> Float[np.ndarray, "n dim"]:
-    """Products Hv of the potential's Hessian at one point: 2n gradient evaluations."""
-    return np.asarray(_hessian_vector(target, np.asarray(x), np.asarray(vectors)), dtype=np.float64)
+def hessians(target: AbstractTarget, x: Float[Array, "n dim"]) -> Float[np.ndarray, "n dim dim"]:
+    """Hessians of the potential −log density at `n` points: 2·n·dim gradient evaluations."""
+    full = np.stack([np.asarray(_hessian(target, point), dtype=np.float64) for point in np.asarray(x)])
+    return (full + np.swapaxes(full, 1, 2)) / 2
 
 
 @jax.jit
 def _constrain(target: AbstractTarget, points):
-    return jax.lax.map(target.constrain, points)
+    return jax.vmap(target.constrain)(points)
 
 
 def constrain_draws(target: AbstractTarget, x: Float[Array, "n dim"]) -> dict[str, np.ndarray]:
-    """The user's quantities at `n` unconstrained points, leading axis `n`."""
-    return {name: np.asarray(value) for name, value in _constrain(target, np.asarray(x)).items()}
+    """The user's quantities at `n` unconstrained points, leading axis `n`; one compiled shape for all `n`."""
+    x = np.asarray(x)
+    rows = max(1, min(256, 4_000_000 // max(1, x.shape[1])))
+    parts = []
+    for start in range(0, len(x), rows):
+        part = x[start : start + rows]
+        padded = np.concatenate([part, np.repeat(part[-1:], rows - len(part), axis=0)])
+        values = _constrain(target, padded)
+        parts.append({name: np.asarray(value)[: len(part)] for name, value in values.items()})
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}

@@ -1,0 +1,341 @@
+"""The public verbs: they join targets, fits, spectrum and sampling, and hold no mathematics."""
+
+import dataclasses
+import secrets
+import sys
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+from monochord import fits, sampling, timing
+from monochord.arrays import fold_key, host_generator, named_key
+from monochord.errors import ModelError
+from monochord.fits import FitResult, FitStatus, Staged
+from monochord.gaussian import Gaussian
+from monochord.metrics import AbstractMetric, Dense, Diagonal, LowRank, identity_metric
+from monochord.output import to_output
+from monochord.progress import Reporter, reporter
+from monochord.sampling import Draws, SamplerSettings
+from monochord.spectra import DENSE_LIMIT, Spectrum, best_diagonal, spectrum_of
+from monochord.targets import (
+    AbstractTarget,
+    Finding,
+    callable_target,
+    check_signature,
+    check_target,
+    hessians,
+    numpyro_target,
+)
+from monochord.settings import check_choice, check_count, check_fraction, check_positive
+
+METRICS = ("auto", "identity", "diagonal", "dense", "low_rank")
+FAMILIES = {"diagonal": Diagonal, "dense": Dense, "low_rank": LowRank}
+# Warm-up windows a chain, in iterations, by verdict. A trusted metric needs none.
+WINDOWS = {"trust": (), "start only": (20, 20, 40, 40), "do not use": (50, 50, 100, 100, 200)}
+
+
+def target(
+    model: Callable | AbstractTarget,
+    *,
+    data: Mapping[str, Any] | None = None,
+    init: Any = None,
+    constrain: Callable | None = None,
+) -> AbstractTarget:
+    """What to sample, from a NumPyro model or a JAX log density.
+
+    Without `init`, `model` is a NumPyro model called as ``model(**data)``. With `init` (a pytree of
+    unconstrained parameters, or a function of the data that makes one) it is a log density called as
+    ``model(params, **data)``, log Jacobians included, and `constrain(params, **data)` may name what to
+    report. Arrays and lists in `data` are traced: a second data set of the same shape compiles nothing.
+
+    **Raises** `ModelError`, `DataError` or `MissingPackage` with what is wrong and how to mend it.
+    """
+    if isinstance(model, AbstractTarget):
+        return model
+    if not callable(model):
+        raise ModelError(
+            f"a model of type {type(model).__name__} is not understood. Pass a NumPyro model (a function), or a JAX "
+            "log density with `init=`."
+        )
+    timing.listen()
+    if init is None:
+        return numpyro_target(model, data)
+    start = init(**(data or {})) if callable(init) else init
+    return callable_target(model, start, data, constrain)
+
+
+def check(model: Callable | AbstractTarget, *, seed: int = 0, **model_options) -> list[Finding]:
+    """Run the named checks on a model before anything else; findings with level "ok", "warning" or "error".
+
+    **Raises** `ModelError` when the log density cannot be evaluated at all.
+    """
+    findings, _ = check_target(target(model, **model_options), host_generator(named_key(seed, "check")))
+    return findings
+
+
+def fit(
+    model: Callable | AbstractTarget,
+    *,
+    seed: int | None = None,
+    algorithm: fits.AbstractFit | None = None,
+    family: str | None = None,
+    initial=None,
+    max_steps: int = fits.MAX_STEPS,
+    progress: bool | Callable | None = None,
+    **model_options,
+) -> FitResult:
+    """Fit a Gaussian whose covariance serves as the metric.
+
+    `family` is "dense", "diagonal" or "low_rank" (by dimension where None); `algorithm` overrides it.
+    `initial` gives unconstrained starts, shape (dim,) or (n, dim). `progress` is True, False, a function of
+    `StepInfo`, or None: a bar where standard error is a terminal. Never raises because the algorithm did
+    not arrive: look at `status` and `verdict`.
+
+    **Raises** `ModelError` when the density is nowhere finite at the starts.
+    """
+    chosen = target(model, **model_options)
+    check_signature(chosen)
+    _note_precision()
+    seed, report = _resolved_seed(seed), reporter(progress)
+    if algorithm is None:
+        check_choice("family", family, (None, *FAMILIES))
+        algorithm = Staged() if family is None else Staged(family=FAMILIES[family]())
+    started = time.perf_counter()
+    with report:
+        result = fits.run(
+            named_key(seed, "fit"), chosen, algorithm, initial=_flat_initial(chosen, initial), max_steps=max_steps,
+            callback=report.fit_step,
+        )  # fmt: skip
+        report.fit_done(result)
+    if result.status is FitStatus.no_finite_start:
+        raise ModelError(_no_start_message(chosen, result, initial))
+    return dataclasses.replace(result, seed=seed, seconds=time.perf_counter() - started)
+
+
+def spectrum(
+    model: Callable | AbstractTarget,
+    fit: FitResult | None = None,
+    *,
+    seed: int | None = None,
+    num_draws: int = 16,
+    target_accept: float = 0.8,
+    **model_options,
+) -> Spectrum:
+    """Frequencies under the identity, the best diagonal and the fitted metric, averaged over draws of the fit.
+
+    Costs ``2 · num_draws · dim`` gradients for dense Hessians.
+
+    **Raises** `ValueError` above 1,000 coordinates, where dense eigen-solves no longer pay, and
+    `ModelError` when the fit found no Gaussian.
+    """
+    check_count("num_draws", num_draws, 1, 10_000)
+    check_fraction("target_accept", target_accept)
+    chosen = target(model, **model_options)
+    if chosen.dim > DENSE_LIMIT:
+        raise ValueError(
+            f"`spectrum` solves dense eigenproblems up to {DENSE_LIMIT} coordinates; this target has {chosen.dim}. "
+            "Compare gradients per effective draw of short runs instead."
+        )
+    seed = _resolved_seed(seed)
+    result = fit if fit is not None else _fit(chosen, seed)
+    gaussian = _gaussian_of(result)
+    points = gaussian.sample(host_generator(named_key(seed, "spectrum")), num_draws)
+    curvatures = hessians(chosen, points)
+    keep = np.all(np.isfinite(curvatures), axis=(1, 2))
+    if not keep.any():
+        raise ModelError(
+            "the Hessian is finite at no draw of the fit. Second derivatives are needed here. Check `mc.check(target)`."
+        )
+    metrics = {
+        "identity": identity_metric(chosen.dim),
+        "diagonal": best_diagonal(gaussian.metric),
+        "fitted": gaussian.metric,
+    }
+    return spectrum_of(metrics, curvatures[keep], target_accept, 2 * num_draws * chosen.dim)
+
+
+_fit = fit  # `spectrum` and `sample` take a parameter of the same name
+
+
+def sample(
+    model: Callable | AbstractTarget,
+    *,
+    fit: FitResult | None = None,
+    seed: int | None = None,
+    chains: int = 4,
+    draws: int = 1000,
+    kernel: str = "nuts",
+    metric: str | AbstractMetric = "auto",
+    initial=None,
+    step_size: float | None = None,
+    target_accept: float = 0.8,  # Stan's default for adapt_delta (reference manual)
+    max_tree_depth: int = 10,  # Stan's default
+    target_ess: float | None = None,
+    progress: bool | Callable | None = None,
+    **model_options,
+):
+    """Sample a posterior; an ArviZ DataTree with groups posterior, sample_stats and observed_data.
+
+    One call with no options fits, tunes and samples. What is stated overrides what would be chosen:
+
+    - `fit`: a result of `mc.fit`; `initial`: unconstrained starts of the chains (and of the fit made here)
+    - `metric`: "auto" (the fit's, by its verdict), "identity", "diagonal", "dense", "low_rank", or a metric
+      object, which is used as it stands
+    - `step_size` (whitened time units; then not adapted), `target_accept`, `kernel` ("nuts" or "hmc", HMC with
+      jittered length), `max_tree_depth` (2**depth − 1 leapfrogs at most, for both kernels)
+    - `target_ess`: stop when the smallest of bulk and tail ESS reaches it, or at `draws`
+
+    Every gradient is in `sample_stats.attrs`. Ctrl-C keeps the draws so far, with status "interrupted".
+
+    **Raises** `ValueError` for an option out of range and `ModelError` for a model that cannot be sampled.
+    """
+    _check_options(chains, draws, kernel, metric, step_size, target_accept, max_tree_depth, target_ess)
+    chosen = target(model, **model_options)
+    _check_memory(chains, draws, chosen.dim)
+    seed, report = _resolved_seed(seed), reporter(progress)
+    flat = _flat_initial(chosen, initial)
+    with report:
+        result = fit
+        if result is None:
+            family = metric if isinstance(metric, str) and metric in FAMILIES else None
+            result = _fit(chosen, seed=seed, family=family, initial=flat, progress=report)
+        gaussian = _gaussian_of(result)
+        settings, start, chosen_metric = _plan(
+            result, gaussian, metric, flat is not None, chains, draws, kernel, target_accept, max_tree_depth, step_size, target_ess
+        )  # fmt: skip
+        residual = result.score_residual.value if result.score_residual is not None else 1.0
+        drawn = sampling.run_chains(
+            named_key(seed, "sample"), chosen, start, chosen_metric, residual, settings, flat, report.sampling
+        )
+        report.sampling_done(drawn)
+    return _output(chosen, result, drawn, seed, settings, metric)
+
+
+def _plan(result, gaussian, metric, has_initial, chains, draws, kernel, accept, depth, step_size, target_ess):
+    """Settings, the Gaussian that chains start from and refine, and its metric, by the verdict."""
+    verdict = result.verdict
+    refine, windows, start = None, (), gaussian
+    if isinstance(metric, AbstractMetric):
+        chosen = metric
+    elif metric == "identity":
+        chosen = identity_metric(gaussian.dim)
+    else:
+        family, chosen = _family_and_metric(metric, gaussian, verdict)
+        start = Gaussian(gaussian.mean, chosen)
+        windows = WINDOWS["start only" if verdict == "trust" and has_initial else verdict]
+        refine = _refiner(family) if windows else None
+    settings = SamplerSettings(chains, draws, kernel, accept, depth, windows, refine, step_size, target_ess)
+    return settings, (gaussian if refine is None else start), chosen
+
+
+def _family_and_metric(name, gaussian, verdict):
+    """The family that warm-up refines in, and its first metric."""
+    fitted = gaussian.metric
+    own = next((f for f in (Dense, LowRank, Diagonal) if type(fitted).__name__ == f.__name__ + "Metric"), Dense)
+    if name == "diagonal" or (name == "auto" and verdict == "do not use") or own is Diagonal:
+        return Diagonal(), fitted if own is Diagonal else best_diagonal(fitted)
+    return (LowRank(rank=fitted.rank) if own is LowRank else Dense()), fitted
+
+
+def _refiner(family):
+    """The score match with as many pseudo-draws of the prior as the family has degrees of freedom a row."""
+
+    def refine(gaussian: Gaussian, points) -> Gaussian:
+        freedom = {"diagonal": 1, "low_rank": 1 + getattr(family, "rank", 0), "dense": gaussian.dim}[family.name]
+        strength = len(points.x) / (10.0 + 2.0 * freedom)
+        try:
+            return fits.match(family, gaussian, points.take(points.finite()), strength)
+        except (np.linalg.LinAlgError, ValueError):
+            return gaussian
+
+    return refine
+
+
+def _output(chosen, result: FitResult, drawn: Draws, seed, settings: SamplerSettings, metric):
+    name = metric if isinstance(metric, str) else type(metric).__name__
+    return to_output(chosen, result, drawn, seed, settings, name)
+
+
+def _gaussian_of(result: FitResult) -> Gaussian:
+    if result.gaussian is None or result.status is FitStatus.diverged:
+        direction = ""
+        if result.gaussian is not None:
+            worst = int(np.argmax(np.asarray(result.gaussian.metric.diagonal())))
+            direction = f" The scale of `{result.names[worst]}` grew to {np.sqrt(result.gaussian.metric.diagonal()[worst]):.1e}."
+        raise ModelError(
+            f"{result.status.value}{direction} Such a posterior has no finite spread to sample. Give every parameter a proper "
+            "prior, and check that the density falls off in all directions."
+        )
+    return result.gaussian
+
+
+def _no_start_message(chosen, result: FitResult, initial) -> str:
+    where = "the given starts" if initial is not None else "every random start within ±2, ±1 and ±0.1 of the centre"
+    return (
+        f"the log density or its gradient is not finite at {where} ({result.cost.gradients} points). A fit needs one "
+        "finite point to begin. Look for logarithms of negative numbers or observations outside the support, or pass "
+        "`initial=` with a point of positive density."
+    )
+
+
+def _flat_initial(chosen: AbstractTarget, initial) -> np.ndarray | None:
+    if initial is None:
+        return None
+    x = np.asarray(initial, dtype=np.float64)
+    if x.ndim not in (1, 2) or x.shape[-1] != chosen.dim:
+        raise ValueError(
+            f"`initial` has shape {x.shape}, but the target has {chosen.dim} unconstrained coordinates "
+            f"({', '.join(chosen.names[:4])}…). Pass shape ({chosen.dim},) or (n, {chosen.dim})."
+        )
+    return np.atleast_2d(x)
+
+
+def _resolved_seed(seed: int | None) -> int:
+    if seed is None:
+        return secrets.randbits(31)
+    return check_count("seed", seed, 0, 2**63 - 1)
+
+
+def _check_options(chains, draws, kernel, metric, step_size, target_accept, max_tree_depth, target_ess):
+    check_count("chains", chains, 1, 10_000)
+    check_count("draws", draws, 1, 10_000_000)
+    check_count("max_tree_depth", max_tree_depth, 1, 20)
+    check_choice("kernel", kernel, sampling.KERNELS)
+    if not isinstance(metric, AbstractMetric):
+        check_choice("metric", metric, METRICS)
+    check_fraction("target_accept", target_accept)
+    for name, value in (("step_size", step_size), ("target_ess", target_ess)):
+        if value is not None:
+            check_positive(name, value)
+
+
+def _check_memory(chains: int, draws: int, dim: int) -> None:
+    import os
+
+    wanted = 16.0 * chains * draws * dim  # draws in memory, and once more while they are put together
+    try:
+        available = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (ValueError, OSError):
+        return
+    if wanted > 0.8 * available:
+        raise ValueError(
+            f"{chains} chains of {draws} draws in {dim} dimensions need {wanted / 2**30:.0f} GiB, but this machine has "
+            f"{available / 2**30:.0f} GiB. Draws are kept in memory. Ask for fewer draws, or set `target_ess`."
+        )
+
+
+def _note_precision() -> None:
+    import jax
+
+    if not jax.config.jax_enable_x64 and not getattr(_note_precision, "said", False):  # type: ignore[attr-defined]
+        _note_precision.said = True  # type: ignore[attr-defined]
+        print(
+            "monochord: JAX runs in 32-bit floating point; call jax.config.update('jax_enable_x64', True) first for "
+            "models with much data or very unequal scales.",
+            file=sys.stderr,
+        )
+
+
+_ = (Reporter, fold_key)

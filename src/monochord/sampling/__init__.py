@@ -1,0 +1,17 @@
+"""Use it: chains of NUTS or jittered-length HMC under a metric."""
+
+from monochord.sampling._chains import SamplingInfo, Segment
+from monochord.sampling._run import KERNELS, Draws, SamplerSettings, run_chains
+from monochord.sampling._warmup import Tuning, WarmUp, closed_form_tuning
+
+__all__ = [
+    "KERNELS",
+    "Draws",
+    "SamplerSettings",
+    "SamplingInfo",
+    "Segment",
+    "Tuning",
+    "WarmUp",
+    "closed_form_tuning",
+    "run_chains",
+]

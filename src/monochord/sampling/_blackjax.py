@@ -1,0 +1,150 @@
+"""The only file here that imports the engine: NUTS and jittered-length HMC of BlackJAX on our metrics.
+
+One block function serves warm-up and sampling: its length, step size and trajectory length are
+arguments, so that nothing compiles between them.
+"""
+
+import math
+from functools import partial
+from typing import NamedTuple
+
+import blackjax.mcmc.hmc as blackjax_hmc
+import blackjax.mcmc.nuts as blackjax_nuts
+import jax
+import jax.numpy as jnp
+from blackjax.mcmc.metrics import Metric as EngineMetric
+from jaxtyping import Float, Int
+
+from monochord.arrays import Array, Key
+from monochord.metrics import AbstractMetric
+from monochord.targets import AbstractTarget
+
+DIVERGENCE_THRESHOLD = 1000.0  # energy error in nats that Stan and BlackJAX call divergent
+NUTS_JITTER = 0.1  # half-width, relative; see `_nuts_step`
+
+
+class BlockSpec(NamedTuple):
+    """What is fixed at compile time."""
+
+    kernel: str
+    capacity: int
+    max_tree_depth: int
+
+
+class Position(NamedTuple):
+    """A chain's point with its log density and score, unconstrained space."""
+
+    x: Float[Array, " dim"]
+    log_density: Float[Array, ""]
+    score: Float[Array, " dim"]
+
+
+class Block(NamedTuple):
+    """Draws of one chain; rows beyond the asked count are zero."""
+
+    x: Float[Array, "capacity dim"]
+    score: Float[Array, "capacity dim"]
+    log_density: Float[Array, " capacity"]
+    energy: Float[Array, " capacity"]
+    acceptance: Float[Array, " capacity"]
+    num_steps: Int[Array, " capacity"]
+    diverging: Float[Array, " capacity"]
+
+
+def engine_metric(metric: AbstractMetric) -> EngineMetric:
+    """Our Σ as BlackJAX's kinetic energy: p = L⁻ᵀn, kinetic energy ½‖Lᵀp‖², velocity Σp."""
+
+    def sample_momentum(key, position):
+        return metric.unwhiten_covector(jax.random.normal(key, position.shape, position.dtype))
+
+    def kinetic_energy(momentum, position=None):
+        return 0.5 * jnp.sum(metric.whiten_covector(momentum) ** 2)
+
+    def check_turning(momentum_left, momentum_right, momentum_sum, position_left=None, position_right=None):
+        """Generalised U-turn criterion (Betancourt 2013, arXiv 1304.1920) in whitened momenta."""
+        left, right, total = map(metric.whiten_covector, (momentum_left, momentum_right, momentum_sum))
+        rho = total - (left + right) / 2
+        return (left @ rho <= 0) | (right @ rho <= 0)
+
+    def scale(position, element, *, inv, trans):
+        operations = {
+            (False, False): metric.unwhiten_covector,
+            (False, True): metric.whiten,
+            (True, False): metric.unwhiten,
+            (True, True): metric.whiten_covector,
+        }
+        return operations[inv, trans](element)
+
+    return EngineMetric(sample_momentum, kinetic_energy, check_turning, scale)
+
+
+@partial(jax.jit, static_argnames="spec")
+def run_block(
+    target: AbstractTarget,
+    metric: AbstractMetric,
+    position: Position,
+    key: Key,
+    first: int,
+    count: int,
+    step_size: float,
+    trajectory_length: float,
+    *,
+    spec: BlockSpec,
+) -> tuple[Position, Block]:
+    """Draw `count` (at most `spec.capacity`) iterations of one chain.
+
+    Iteration i uses ``fold_in(key, first + i)``: draws do not depend on how they are cut into blocks.
+    """
+    step = _nuts_step if spec.kernel == "nuts" else _hmc_step
+    dtype = position.x.dtype
+    zeros = jnp.zeros((spec.capacity,), dtype)
+    rows = jnp.zeros((spec.capacity, position.x.shape[0]), dtype)
+    empty = Block(rows, rows, zeros, zeros, zeros, jnp.zeros((spec.capacity,), jnp.int32), zeros)
+    state = blackjax_hmc.HMCState(*position)
+
+    def body(i, carry):
+        state, block = carry
+        state, info = step(
+            jax.random.fold_in(key, first + i), state, target, metric, step_size, trajectory_length, spec
+        )
+        row = Block(
+            state.position,
+            state.logdensity_grad,
+            state.logdensity,
+            info.energy,
+            info.acceptance_rate,
+            info.num_integration_steps,
+            info.is_divergent,
+        )
+        block = jax.tree.map(lambda buffer, value: buffer.at[i].set(jnp.asarray(value, buffer.dtype)), block, row)
+        return state, block
+
+    state, block = jax.lax.fori_loop(0, count, body, (state, empty))
+    return Position(*state), block
+
+
+def _nuts_step(key, state, target, metric, step_size, trajectory_length, spec):
+    """One NUTS transition with a step size jittered by ±10 %.
+
+    On a well preconditioned target all frequencies agree, and a fixed step can make the doubling tree
+    miss every U-turn (2ʲ − 1 steps span a whole period); BlackJAX lacks the cross-subtree checks that
+    prevent it in Stan. A random step keeps the transition exact and breaks the resonance.
+    """
+    key_step, key_kernel = jax.random.split(key)
+    factor = jax.random.uniform(key_step, (), state.position.dtype, 1.0 - NUTS_JITTER, 1.0 + NUTS_JITTER)
+    kernel = blackjax_nuts.build_kernel(divergence_threshold=DIVERGENCE_THRESHOLD)  # type: ignore[arg-type]
+    return kernel(
+        key_kernel, state, target.log_density, step_size * factor, engine_metric(metric), spec.max_tree_depth
+    )
+
+
+def _hmc_step(key, state, target, metric, step_size, trajectory_length, spec):
+    """One HMC transition whose length is uniform on 0.5–1.5 of `trajectory_length`."""
+    key_length, key_kernel = jax.random.split(key)
+    length = trajectory_length * jax.random.uniform(key_length, (), state.position.dtype, 0.5, 1.5)
+    num_steps = jnp.clip(jnp.round(length / step_size), 1, 2**spec.max_tree_depth - 1).astype(jnp.int32)
+    kernel = blackjax_hmc.build_kernel(divergence_threshold=DIVERGENCE_THRESHOLD)
+    return kernel(key_kernel, state, target.log_density, step_size, engine_metric(metric), num_steps)
+
+
+QUARTER_PERIOD = math.pi / 2

@@ -1,0 +1,111 @@
+"""Chains advanced side by side in threads, block by block; draws do not depend on how blocks are cut."""
+
+import os
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple
+
+import jax
+import numpy as np
+
+from monochord.arrays import Key, fold_key
+from monochord.metrics import AbstractMetric
+from monochord.sampling._blackjax import Block, BlockSpec, Position, run_block
+from monochord.targets import AbstractTarget, Evaluations
+
+BLOCK_SECONDS = 0.25  # how often progress moves and Ctrl-C is heard
+BLOCK_NUMBERS = 2_000_000  # doubles one block may hold for each chain
+
+
+class Segment(NamedTuple):
+    """Consecutive draws of all chains, leading axes (chains, draws); unconstrained space."""
+
+    x: np.ndarray
+    score: np.ndarray
+    log_density: np.ndarray
+    energy: np.ndarray
+    acceptance: np.ndarray
+    num_steps: np.ndarray
+    diverging: np.ndarray
+
+    @property
+    def gradients(self) -> int:
+        """Leapfrog steps: one gradient each."""
+        return int(self.num_steps.sum())
+
+
+class Chains:
+    """Current positions of all chains and the counter of iterations that fixes their keys.
+
+    Threads and not one vectorised program: chains then never wait for the deepest tree among them, and
+    the compiled function is smaller.
+    """
+
+    def __init__(self, target: AbstractTarget, start: Evaluations, key: Key, kernel: str, max_tree_depth: int):
+        self.target = target
+        self.num_chains = len(start.x)
+        self.iteration = 0
+        self._positions = [Position(*row) for row in zip(*start, strict=True)]
+        self._keys = [fold_key(key, chain) for chain in range(self.num_chains)]
+        capacity = int(np.clip(BLOCK_NUMBERS // target.dim, 8, 256))
+        self.spec = BlockSpec(kernel, capacity, max_tree_depth)
+        self._block_length = min(32, capacity)
+        self._pool = ThreadPoolExecutor(min(self.num_chains, os.cpu_count() or 1))
+
+    def advance(
+        self, metric: AbstractMetric, step_size: float, trajectory_length: float, count: int
+    ) -> Segment:
+        """The next `count` draws of every chain (at most the capacity of a block)."""
+        def one(chain):
+            position, block = run_block(
+                self.target, metric, self._positions[chain], self._keys[chain],
+                self.iteration, count, step_size, trajectory_length, spec=self.spec,
+            )  # fmt: skip
+            return jax.block_until_ready(position), Block(*(np.asarray(field)[:count] for field in block))
+
+        results = list(self._pool.map(one, range(self.num_chains)))
+        self._positions = [position for position, _ in results]
+        self.iteration += count
+        return Segment(*(np.stack(fields) for fields in zip(*(block for _, block in results), strict=True)))
+
+    def segments(self, metric, step_size: float, trajectory_length: float, count: int):
+        """Yield segments until `count` draws of every chain are made; their length follows the clock."""
+        done = 0
+        while done < count:
+            length = min(self._block_length, count - done)
+            started = time.perf_counter()
+            yield self.advance(metric, step_size, trajectory_length, length)
+            seconds = max(time.perf_counter() - started, 1e-6)
+            wanted = int(length * BLOCK_SECONDS / seconds)
+            self._block_length = int(np.clip(wanted, 1, min(2 * self._block_length, self.spec.capacity)))
+            done += length
+
+    def positions(self) -> np.ndarray:
+        """Current points, shape (chains, dim)."""
+        return np.stack([np.asarray(position.x) for position in self._positions])
+
+    def close(self) -> None:
+        """Release the threads."""
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+
+def concatenate(segments: list[Segment]) -> Segment:
+    """Join segments along the draw axis."""
+    return Segment(*(np.concatenate(fields, axis=1) for fields in zip(*segments, strict=True)))
+
+
+ProgressCallback = Callable[["SamplingInfo"], None]
+
+
+class SamplingInfo(NamedTuple):
+    """One report of progress: `draws` of `total` iterations a chain in this `stage`."""
+
+    stage: str
+    draws: int
+    total: int
+    gradients: int
+    divergences: int
+    acceptance: float
+    step_size: float
+    ess: float | None = None
