@@ -24,7 +24,7 @@ _HOMES = {
     "monochord.metrics": (
         "Dense", "DenseMetric", "Diagonal", "DiagonalMetric", "LowRank", "LowRankMetric", "identity_metric",
     ),
-    "monochord.summaries": ("summary",),
+    "monochord.summaries": ("R_HAT_LIMIT", "doubts", "summary"),
 }  # fmt: skip
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 __all__ = sorted(_HOME_OF)  # pyright: ignore[reportUnsupportedDunderAll]
@@ -53,6 +53,8 @@ if TYPE_CHECKING:
     from monochord.pipeline import sample as sample
     from monochord.pipeline import spectrum as spectrum
     from monochord.pipeline import target as target
+    from monochord.summaries import R_HAT_LIMIT as R_HAT_LIMIT
+    from monochord.summaries import doubts as doubts
     from monochord.summaries import summary as summary
 
 

@@ -11,7 +11,7 @@ def summary(data) -> list[SummaryRow]:
     return summary_rows(data["posterior"].to_dataset())
 
 
-def warnings_of(data, rows: list[SummaryRow]) -> list[str]:
+def doubts(data, rows: list[SummaryRow]) -> list[str]:
     """Sentences about draws that should not be trusted yet; empty when all is well."""
     sentences = []
     num_chains = data["posterior"].sizes["chain"]

@@ -1,0 +1,118 @@
+"""Commands and their options."""
+
+from pathlib import Path
+from typing import Annotated, Optional
+
+import typer
+
+from monochord.cli._guard import guarded
+
+EXIT_CODES = (
+    "Exit codes: 0 done; 1 a bug in Monochord; 2 bad input; 3 done and written, but not to be trusted yet "
+    "(R̂ above 1.01 or target ESS not reached); 130 interrupted, draws so far kept."
+)
+app = typer.Typer(
+    help="Hamiltonian Monte Carlo made fast by a variational metric.",
+    epilog=EXIT_CODES,
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+Model = Annotated[Path, typer.Argument(help="Python file with model(**data) (NumPyro), or log_density(params, **data) and init(**data) (JAX).", show_default=False)]  # fmt: skip
+Data = Annotated[Optional[Path], typer.Option("--data", help="JSON object with the model's arguments. Without it the model file's data() is used, if any.", show_default=False)]  # fmt: skip
+Seed = Annotated[Optional[int], typer.Option(help="Seed; drawn from the system and printed where left out.", show_default=False)]  # fmt: skip
+Json = Annotated[bool, typer.Option("--json", help="One JSON object on standard output, nothing else there.")]
+Progress = Annotated[bool, typer.Option("--progress/--no-progress", help="Progress on standard error.")]
+Cache = Annotated[bool, typer.Option("--compile-cache/--no-compile-cache", help="Keep compiled programs in the user's cache folder.")]  # fmt: skip
+Metric = Annotated[str, typer.Option(help="auto, identity, diagonal, dense or low_rank.")]
+
+
+@app.command(epilog=EXIT_CODES)
+def sample(
+    model: Model,
+    data: Data = None,
+    output: Annotated[Optional[Path], typer.Option("--output", "-o", help="netCDF file for the ArviZ DataTree.", show_default=False)] = None,  # fmt: skip
+    force: Annotated[bool, typer.Option("--force", help="Replace the output file if it exists.")] = False,
+    chains: Annotated[int, typer.Option(help="Number of chains.")] = 4,
+    draws: Annotated[int, typer.Option(help="Draws a chain.")] = 1000,
+    seed: Seed = None,
+    metric: Metric = "auto",
+    kernel: Annotated[str, typer.Option(help="nuts, or hmc with jittered trajectory length.")] = "nuts",
+    target_ess: Annotated[Optional[float], typer.Option(help="Stop when the smallest of bulk and tail ESS reaches it.", show_default=False)] = None,  # fmt: skip
+    target_accept: Annotated[float, typer.Option(help="Wanted mean acceptance.")] = 0.8,
+    step_size: Annotated[Optional[float], typer.Option(help="Fix the step size.", show_default=False)] = None,
+    max_tree_depth: Annotated[int, typer.Option(help="At most 2**depth - 1 leapfrogs a draw.")] = 10,
+    json: Json = False,
+    progress: Progress = True,
+    compile_cache: Cache = True,
+) -> None:
+    """Check, fit, tune and sample a model; print a summary."""
+    with guarded(model, json):
+        from monochord.cli import _commands
+
+        _commands.sample(
+            model, data, output=output, force=force, json=json, progress=progress, compile_cache=compile_cache,
+            seed=seed, chains=chains, draws=draws, metric=metric, kernel=kernel, target_ess=target_ess,
+            target_accept=target_accept, step_size=step_size, max_tree_depth=max_tree_depth,
+        )  # fmt: skip
+
+
+@app.command(epilog=EXIT_CODES)
+def fit(
+    model: Model,
+    data: Data = None,
+    seed: Seed = None,
+    metric: Metric = "auto",
+    json: Json = False,
+    progress: Progress = True,
+    compile_cache: Cache = True,
+) -> None:
+    """Fit the Gaussian whose covariance is the metric; print its verdict."""
+    with guarded(model, json):
+        from monochord.cli import _commands
+
+        _commands.fit(model, data, seed=seed, metric=metric, json=json, progress=progress, compile_cache=compile_cache)
+
+
+@app.command(epilog=EXIT_CODES)
+def spectrum(
+    model: Model,
+    data: Data = None,
+    seed: Seed = None,
+    metric: Metric = "auto",
+    target_accept: Annotated[float, typer.Option(help="Acceptance for which step sizes are given.")] = 0.8,
+    json: Json = False,
+    progress: Progress = True,
+    compile_cache: Cache = True,
+) -> None:
+    """Show the frequencies under identity, diagonal and fitted metric."""
+    with guarded(model, json):
+        from monochord.cli import _commands
+
+        _commands.spectrum(
+            model, data, seed=seed, metric=metric, target_accept=target_accept, json=json, progress=progress,
+            compile_cache=compile_cache,
+        )  # fmt: skip
+
+
+@app.command(epilog=EXIT_CODES)
+def demo(
+    output: Annotated[Path, typer.Option("--output", "-o", help="netCDF file to write; replaced if it exists.")] = Path("posterior.nc"),  # fmt: skip
+    seed: Annotated[int, typer.Option(help="Seed.")] = 0,
+    json: Json = False,
+    progress: Progress = True,
+    compile_cache: Cache = True,
+) -> None:
+    """The main job on real data: a collinear logistic regression (needs scikit-learn and numpyro)."""
+    from monochord.cli._model_file import demo_file
+
+    model = demo_file()
+    with guarded(model, json):
+        from monochord.cli import _commands
+
+        _commands.sample(
+            model, None, output=output, force=True, json=json, progress=progress, compile_cache=compile_cache,
+            show_spectrum=True, seed=seed,
+        )  # fmt: skip

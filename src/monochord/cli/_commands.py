@@ -1,0 +1,161 @@
+"""What the commands do, through the public API."""
+
+import contextlib
+import dataclasses
+import json as json_module
+import os
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+_STARTED = time.perf_counter()
+
+import typer  # noqa: E402
+
+import monochord as mc  # noqa: E402
+from monochord._arviz import check_output, write_netcdf  # noqa: E402
+from monochord.cli import _print  # noqa: E402
+from monochord.cli._model_file import load_target  # noqa: E402
+from monochord.errors import ModelError, OutputError  # noqa: E402
+from monochord.timing import import_finished  # noqa: E402
+
+
+def _prepare(compile_cache: bool) -> None:
+    """64-bit floats, and JAX's persistent compile cache in the user's cache folder."""
+    import jax
+
+    jax.config.update("jax_enable_x64", True)
+    if not compile_cache or os.environ.get("MONOCHORD_COMPILE_CACHE", "") == "off":
+        return
+    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    folder = Path(os.environ.get("MONOCHORD_COMPILE_CACHE") or Path(base) / "monochord" / "compiled")
+    with contextlib.suppress(OSError):  # a read-only home only means no cache
+        folder.mkdir(parents=True, exist_ok=True)
+        jax.config.update("jax_compilation_cache_dir", str(folder))
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+        jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
+
+
+def _load(model: Path, data: Path | None, compile_cache: bool):
+    _prepare(compile_cache)
+    from monochord import pipeline  # noqa: F401  the heavy imports, before the clock of the work starts
+
+    import_finished(_STARTED)
+    return load_target(model, data)
+
+
+def _seed(seed: int | None) -> int:
+    import secrets
+
+    return secrets.randbits(31) if seed is None else seed
+
+
+def _checked(target, seed: int, say):
+    """Run the model check, print it, and stop on an error."""
+    findings = mc.check(target, seed=seed)
+    _print.findings(findings, say)
+    for finding in findings:
+        if finding.level == "error":
+            raise ModelError(finding.message)
+    return findings
+
+
+def fit(model, data, *, seed, metric, json, progress, compile_cache) -> None:
+    """`monochord fit`."""
+    target = _load(model, data, compile_cache)
+    seed, say = _seed(seed), _print.speaker(json)
+    say(f"seed {seed}")
+    findings = _checked(target, seed, say)
+    result = mc.fit(target, seed=seed, family=_family(metric), progress=progress)
+    if json:
+        print(json_module.dumps({"findings": _plain(findings), **_print.fit_record(result)}))
+    else:
+        _print.fit(result)
+
+
+def spectrum(model, data, *, seed, metric, target_accept, json, progress, compile_cache) -> None:
+    """`monochord spectrum`."""
+    target = _load(model, data, compile_cache)
+    seed, say = _seed(seed), _print.speaker(json)
+    say(f"seed {seed}")
+    findings = _checked(target, seed, say)
+    result = mc.fit(target, seed=seed, family=_family(metric), progress=progress)
+    figures = mc.spectrum(target, result, seed=seed, target_accept=target_accept)
+    if json:
+        record = {"findings": _plain(findings), "fit": _print.fit_record(result), **_print.spectrum_record(figures)}
+        print(json_module.dumps(record))
+    else:
+        _print.fit(result)
+        _print.spectrum(figures)
+
+
+def sample(
+    model, data, *, output, force, json, progress, compile_cache, seed, show_spectrum=False, metric="auto", **options
+) -> None:
+    """`monochord sample`, and `monochord demo` with its spectrum shown."""
+    if output is not None:
+        check_output(output, force)
+    target = _load(model, data, compile_cache)
+    seed, say = _seed(seed), _print.speaker(json)
+    say(f"seed {seed}")
+    findings = _checked(target, seed, say)
+    result, figures = None, None
+    if show_spectrum:
+        result = mc.fit(target, seed=seed, progress=progress)
+        figures = mc.spectrum(target, result, seed=seed)
+        if not json:
+            _print.fit(result)
+            _print.spectrum(figures)
+    tree = mc.sample(target, fit=result, seed=seed, metric=metric, progress=progress, **options)
+    written = _write(tree, output, say)
+    rows = mc.summary(tree)
+    doubts = mc.doubts(tree, rows)
+    if json:
+        record = _print.sample_record(tree, rows, doubts, str(written) if written else None)
+        extra = {"spectrum": _print.spectrum_record(figures)} if figures is not None else {}
+        print(json_module.dumps({"findings": _plain(findings), **record, **extra}))
+    else:
+        _print.summary(tree, rows, doubts)
+        if figures is not None:
+            _print.prediction(tree, rows, figures)
+        if written:
+            print(f"\nwritten to {written}")
+    _exit(tree, rows, options.get("target_ess"))
+
+
+def _exit(tree, rows, target_ess) -> None:
+    status = tree["sample_stats"].attrs["status"]
+    if status == "interrupted":
+        count = tree["posterior"].sizes["draw"]
+        print(f"Interrupted: the {count} draws of each chain made so far were kept.", file=sys.stderr)
+        raise typer.Exit(130)
+    short = target_ess is not None and status != "target ESS reached"
+    if short or any(row.r_hat > mc.R_HAT_LIMIT for row in rows):
+        raise typer.Exit(3)
+
+
+def _write(tree, output: Path | None, say) -> Path | None:
+    """Write the result; if that fails, to the temporary folder, so that nothing computed is lost."""
+    if output is None:
+        return None
+    try:
+        write_netcdf(tree, output)
+        return output
+    except OutputError as error:
+        rescue = Path(tempfile.mkdtemp(prefix="monochord-")) / output.name
+        with contextlib.suppress(OutputError):
+            write_netcdf(tree, rescue)
+            raise OutputError(f"{error} The result was saved to `{rescue}` instead.") from None
+        raise
+
+
+def _family(metric: str) -> str | None:
+    from monochord.settings import check_choice
+
+    check_choice("metric", metric, ("auto", "diagonal", "dense", "low_rank"))
+    return None if metric == "auto" else metric
+
+
+def _plain(findings) -> list[dict]:
+    return [dataclasses.asdict(finding) for finding in findings]

@@ -1,0 +1,65 @@
+"""Turns exceptions into one clear message and an exit code."""
+
+import contextlib
+import json as json_module
+import sys
+import traceback
+from pathlib import Path
+
+import typer
+
+
+@contextlib.contextmanager
+def guarded(model_path: Path, json: bool):
+    """Bad input exits with 2, Ctrl-C with 130, and a bug of ours with 1 and its traceback."""
+    try:
+        yield
+    except (typer.Exit, SystemExit):
+        raise
+    except KeyboardInterrupt:
+        _say("Interrupted before any draw was kept.", json, 130)
+    except Exception as error:
+        text = _bad_input(error, model_path)
+        if text is None:
+            traceback.print_exc()
+            _say(f"internal error: {type(error).__name__}: {error}. This is a bug in Monochord; please report it.", json, 1)
+        _say(str(text), json, 2)
+
+
+def _say(text: str, json: bool, code: int) -> None:
+    if json:
+        print(json_module.dumps({"error": text, "exit_code": code}))
+    print(text if code == 130 else f"error: {text}", file=sys.stderr)
+    raise typer.Exit(code)
+
+
+def _bad_input(error: Exception, model_path: Path) -> str | None:
+    """The message for an error that the user can mend; None for a bug."""
+    from monochord.errors import MonochordError
+
+    if isinstance(error, MonochordError):
+        return str(error)
+    trail = _model_traceback(error, model_path)
+    if trail is not None:
+        return f"the model file raised {type(error).__name__}.\n{trail}"
+    if _raised_by_option_check(error):
+        return str(error)
+    return None
+
+
+def _raised_by_option_check(error: Exception) -> bool:
+    frames = traceback.extract_tb(error.__traceback__)
+    return isinstance(error, (ValueError, TypeError)) and bool(frames) and "monochord" in frames[-1].filename
+
+
+def _model_traceback(error: Exception, model_path: Path) -> str | None:
+    """The traceback through the user's file, ending at its own line; None if it was not involved."""
+    path = str(model_path.resolve())
+    if isinstance(error, SyntaxError) and error.filename and str(Path(error.filename).resolve()) == path:
+        return "".join(traceback.format_exception_only(error)).rstrip()
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if str(Path(frame.filename).resolve()) == path]
+    if not frames:
+        return None
+    message = str(error).strip().splitlines()
+    head = f"{type(error).__name__}: {message[0] if message else ''}"
+    return "".join(["Traceback through the model:\n", *traceback.format_list(frames), head])

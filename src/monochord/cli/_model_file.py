@@ -1,0 +1,108 @@
+"""Model files and data files: found, read, and matched to each other, or one clear error."""
+
+import importlib.util
+import inspect
+import json
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from monochord.errors import DataError, ModelError
+
+DEMO = "breast_cancer.py"
+
+
+def demo_file() -> Path:
+    """The demo's model: in the wheel beside the package, in a checkout in `examples/`."""
+    package = Path(__file__).resolve().parents[1]
+    candidates = (package / "_examples" / DEMO, package.parents[1] / "examples" / DEMO)
+    return next((path for path in candidates if path.is_file()), candidates[-1])
+
+
+def load_module(path: Path) -> ModuleType:
+    """Import the model file.
+
+    **Raises** `ModelError` when it is missing or not a Python file; its own errors pass through.
+    """
+    if not path.is_file():
+        raise ModelError(f"the model file `{path}` does not exist. A model is a Python file. Check the path.")
+    if path.suffix != ".py":
+        raise ModelError(f"the model file `{path}` does not end in .py. A model is a Python file with NumPyro or JAX code.")
+    spec = importlib.util.spec_from_file_location(f"monochord_model_{path.stem}", path)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    sys.path.insert(0, str(path.resolve().parent))
+    spec.loader.exec_module(module)
+    return module
+
+
+def read_data(path: Path) -> dict[str, Any]:
+    """The JSON object in a data file.
+
+    **Raises** `DataError` when it is missing, not readable, not JSON, or not an object.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise DataError(f"the data file `{path}` does not exist. The model's arguments come from it. Check the path.") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"the data file `{path}` cannot be read ({error}). Data are UTF-8 text in JSON. Check the file.") from None
+    try:
+        data = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise DataError(
+            f"the data file `{path}` is not JSON: {error.msg} at line {error.lineno}, column {error.colno}. "
+            'Write one object, for example {"y": [1.0, 2.0]}.'
+        ) from None
+    if not isinstance(data, dict):
+        raise DataError(f"the data file `{path}` holds a {type(data).__name__}. One object with a field for each argument is wanted. Wrap it.")
+    return data
+
+
+def load_target(model_path: Path, data_path: Path | None):
+    """The target that a model file and its data define."""
+    import monochord as mc
+
+    module = load_module(model_path)
+    if data_path is not None:
+        data = read_data(data_path)
+    else:
+        make_data = getattr(module, "data", None)
+        data = make_data() if callable(make_data) else {}
+    if callable(getattr(module, "model", None)):
+        _match_fields(module.model, data, skip=0, model_path=model_path)
+        return mc.target(module.model, data=data)
+    if callable(getattr(module, "log_density", None)):
+        if not callable(getattr(module, "init", None)):
+            raise ModelError(
+                f"`{model_path}` defines log_density but no init(**data). The parameters' names and shapes come from it. "
+                "Define init(**data) that returns, for example, {'mu': 0.0}."
+            )
+        _match_fields(module.log_density, data, skip=1, model_path=model_path)
+        _match_fields(module.init, data, skip=0, model_path=model_path)
+        return mc.target(module.log_density, init=module.init, data=data, constrain=getattr(module, "constrain", None))
+    raise ModelError(
+        f"`{model_path}` defines neither model(**data) (NumPyro) nor log_density(params, **data) (JAX). One of them is the "
+        "model. Define one."
+    )
+
+
+def _match_fields(function, data: dict[str, Any], skip: int, model_path: Path) -> None:
+    """**Raises** `DataError` naming fields that are missing or not known to the function."""
+    parameters = list(inspect.signature(function).parameters.values())[skip:]
+    if any(p.kind is p.VAR_KEYWORD for p in parameters):
+        known = None
+    else:
+        known = {p.name for p in parameters}
+    required = {p.name for p in parameters if p.default is p.empty and p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)}
+    missing = sorted(required - data.keys())
+    unknown = sorted(data.keys() - known) if known is not None else []
+    if missing or unknown:
+        parts = [f"misses {', '.join(missing)}"] if missing else []
+        parts += [f"has the unknown field{'s' * (len(unknown) > 1)} {', '.join(unknown)}"] if unknown else []
+        raise DataError(
+            f"the data do not fit `{function.__name__}` in `{model_path}`: they {' and '.join(parts)}. It takes "
+            f"({', '.join(p.name for p in parameters)}). Rename, add or drop fields (see --data)."
+        )

@@ -1,0 +1,149 @@
+"""Tables and records for the terminal and for --json."""
+
+import math
+import sys
+from collections.abc import Callable
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from monochord._arviz import INTERVAL
+
+MAX_ROWS = 60
+
+
+def speaker(json: bool) -> Callable[[str], None]:
+    """Prints a line on standard output, or on standard error where that belongs to JSON."""
+    return lambda line: print(line, file=sys.stderr if json else sys.stdout, flush=True)
+
+
+def _console() -> Console:
+    console = Console(highlight=False)
+    return console if console.is_terminal else Console(highlight=False, width=140)
+
+
+def findings(found, say) -> None:
+    """The model check, a mark and a sentence each."""
+    marks = {"ok": "✓", "warning": "!", "error": "✗"}
+    say("model check")
+    for finding in found:
+        say(f"  {marks[finding.level]} {finding.name}: {finding.message}")
+
+
+def fit(result) -> None:
+    """A fit's verdict and evidence."""
+    print(f"\nfit\n{result}")
+
+
+def spectrum(figures) -> None:
+    """κ, frequencies and stable step for each metric."""
+    table = Table(title="spectrum (mean Hessian over draws of the fit)", title_justify="left", box=None)
+    heads = ("metric", "κ", "κ_L", "lowest ω", "highest ω", "stable step", f"step at {figures.target_accept:g}", "gradients/draw*")
+    for head in heads:
+        table.add_column(head, justify="left" if head == "metric" else "right")
+    for row in figures.table:
+        cells = (row.kappa, row.kappa_langmore, row.omega_min, row.omega_max, row.step_limit, row.step_size, row.gradients_per_effective_draw)  # fmt: skip
+        table.add_row(row.metric, *(_brief(cell) for cell in cells))
+    console = _console()
+    console.print()
+    console.print(table)
+    share = figures.table[0].indefinite_share
+    print(f"* predicted for jittered HMC and the slowest direction; indefinite Hessians: {share.value:.0%}; cost {figures.gradients} gradients")
+
+
+def summary(tree, rows, doubts) -> None:
+    """The summary table, gradients by stage, and what should not be trusted."""
+    attrs = tree["sample_stats"].attrs
+    table = Table(title="posterior", title_justify="left", box=None)
+    table.add_column("name")
+    percent = f"{INTERVAL:.0%}"
+    for head in ("mean", "sd", f"{percent} low", f"{percent} high", "bulk ESS", "tail ESS", "R̂"):
+        table.add_column(head, justify="right")
+    for row in rows[:MAX_ROWS]:
+        numbers = [f"{value:.4g}" for value in (row.mean, row.sd, row.low, row.high)]
+        table.add_row(Text(row.name), *numbers, f"{row.ess_bulk:.0f}", f"{row.ess_tail:.0f}", f"{row.r_hat:.3f}")
+    console = _console()
+    console.print()
+    console.print(table)
+    if len(rows) > MAX_ROWS:
+        print(f"… and {len(rows) - MAX_ROWS} more rows (all are in the output file and in --json)")
+    print(
+        f"\nverdict on the fit: {attrs['verdict']}; kernel {attrs['kernel']}, metric {attrs['metric']}, step size {attrs['step_size']:.3f}, "
+        f"acceptance {float(tree['sample_stats']['acceptance_rate'].mean()):.2f}"
+    )
+    stages = {name: int(attrs[f"gradients_{name}"]) for name in ("fit", "warmup", "sampling")}
+    print("gradients: " + ", ".join(f"{name} {count:,}" for name, count in stages.items()) + f", in all {sum(stages.values()):,}")
+    seconds = {name: float(attrs[f"seconds_{name}"]) for name in ("import", "compile", "fit", "warmup", "sampling")}
+    print("seconds:   " + ", ".join(f"{name} {value:.1f}" for name, value in seconds.items()) + " (compiling is part of the others)")
+    for sentence in doubts:
+        print(f"! {sentence}")
+
+
+def prediction(tree, rows, figures) -> None:
+    """What the same effective draws would have cost without preconditioning, said to be a prediction."""
+    attrs = tree["sample_stats"].attrs
+    ess = min(min(row.ess_bulk, row.ess_tail) for row in rows)
+    identity, diagonal = (figures[name].gradients_per_effective_draw.value for name in ("identity", "diagonal"))
+    print(f"\nfor {ess:.0f} effective draws of the slowest quantity this run spent {int(attrs['gradients_sampling']):,} gradients of sampling")
+    print(
+        f"PREDICTED, not run: {ess * identity:,.0f} gradients with no preconditioning, {ess * diagonal:,.0f} with the best "
+        "diagonal (jittered HMC of the best length, Gaussian theory; NUTS needs more where few directions are slow)"
+    )
+
+
+def fit_record(result) -> dict:
+    """A fit for --json."""
+    return {
+        "verdict": result.verdict,
+        "reasons": list(result.reasons),
+        "status": result.status.name,
+        "gradients_fit": result.cost.gradients,
+        "elbo": _triple(result.elbo),
+        "score_residual": _triple(result.score_residual),
+        "pareto_k": _triple(result.pareto_k),
+        "seed": result.seed,
+        "names": list(result.names),
+        "mean": [float(v) for v in result.gaussian.mean] if result.gaussian else None,
+        "sd": [float(v) ** 0.5 for v in result.gaussian.metric.diagonal()] if result.gaussian else None,
+    }
+
+
+def spectrum_record(figures) -> dict:
+    """A spectrum for --json."""
+    rows = [
+        {name: value if isinstance(value, str) else _triple(value) for name, value in vars(row).items()}
+        for row in figures.table
+    ]
+    return {"spectrum": rows, "target_accept": figures.target_accept, "gradients_spectrum": figures.gradients}
+
+
+def sample_record(tree, rows, doubts, written) -> dict:
+    """A run for --json."""
+    return {
+        "summary": [{key: _number(value) for key, value in row._asdict().items()} for row in rows],
+        "doubts": doubts,
+        "output": written,
+        **{key: _number(value) for key, value in tree["sample_stats"].attrs.items()},
+    }
+
+
+def _number(value):
+    if isinstance(value, str):
+        return value
+    if hasattr(value, "item"):
+        value = value.item()
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _triple(estimate):
+    if estimate is None:
+        return None
+    return {"value": _number(estimate.value), "standard_error": _number(estimate.standard_error), "num_draws": estimate.num_draws}
+
+
+def _brief(estimate) -> str:
+    error = estimate.standard_error
+    if not math.isfinite(error) or error < 1e-3 * abs(estimate.value):
+        return f"{estimate.value:.3g}"
+    return f"{estimate.value:.3g} ± {error:.1g}"
