@@ -228,7 +228,7 @@ def _num_pairs(dim: int) -> int:
 
 
 def _buffer_length(dim: int) -> int:
-    return 8
+    return 16
 
 
 def _spend(state: StagedState, points: Evaluations) -> StagedState:

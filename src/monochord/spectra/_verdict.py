@@ -36,7 +36,7 @@ def judge(
     if not finished:
         doubts.append(ending)
     text = f"The score residual is {residual} (0 for a Gaussian target)"
-    if residual.value > START_RESIDUAL:
+    if residual.value - 2 * residual.standard_error > START_RESIDUAL:
         refusals.append(f"{text}: no linear preconditioner fits this posterior.")
     elif residual.value + 2 * residual.standard_error > TRUST_RESIDUAL:
         doubts.append(f"{text}: the posterior is visibly not Gaussian.")
