@@ -24,7 +24,4 @@ def gaussian_moments(name: str, mean: np.ndarray, variance: np.ndarray) -> Refer
     """Return the moments of normal entries: sd(x^2)^2 = 2 s^4 + 4 m^2 s^2."""
     sd_sq = np.sqrt(2 * variance**2 + 4 * mean**2 * variance)
     keys = entry_names(name, mean.shape)
-    return {
-        key: exact_moment(*row)
-        for key, row in zip(keys, zip(mean, variance, sd_sq, strict=True), strict=True)
-    }
+    return {key: exact_moment(*row) for key, row in zip(keys, zip(mean, variance, sd_sq, strict=True), strict=True)}

@@ -68,9 +68,7 @@ def _constrain(params: Params, **_: Any) -> Params:
     }
 
 
-def _log_density(
-    params: Params, *, ts: ArrayLike, y_init: ArrayLike, y: ArrayLike
-) -> jax.Array:
+def _log_density(params: Params, *, ts: ArrayLike, y_init: ArrayLike, y: ArrayLike) -> jax.Array:
     values = _constrain(params)
     states, alive = _solve(values["theta"], values["z_init"], jnp.asarray(ts))
     log_states = jnp.concatenate([params["log_z_init"][None, :], jnp.log(states)])

@@ -30,9 +30,7 @@ def _noncentered_constrain(params: Params, **_: Any) -> Params:
     return {"theta": theta, "mu": params["mu"], "tau": tau}
 
 
-def _noncentered_log_density(
-    params: Params, *, y: ArrayLike, sigma: ArrayLike
-) -> jax.Array:
+def _noncentered_log_density(params: Params, *, y: ArrayLike, sigma: ArrayLike) -> jax.Array:
     theta = _noncentered_constrain(params)["theta"]
     log_prior = _schools_log_prior(params["mu"], params["log_tau"])
     log_prior += densities.normal(params["theta_trans"], 0.0, 1.0)
@@ -51,9 +49,7 @@ def _centered_constrain(params: Params, **_: Any) -> Params:
     return {"theta": params["theta"], "mu": params["mu"], "tau": tau}
 
 
-def _centered_log_density(
-    params: Params, *, y: ArrayLike, sigma: ArrayLike
-) -> jax.Array:
+def _centered_log_density(params: Params, *, y: ArrayLike, sigma: ArrayLike) -> jax.Array:
     theta, mu, log_tau = params["theta"], params["mu"], params["log_tau"]
     log_prior = _schools_log_prior(mu, log_tau)
     log_prior += densities.normal_log_scale(theta - mu, log_tau)
@@ -176,9 +172,7 @@ def _mixture_log_density(params: Params, *, y: ArrayLike) -> jax.Array:
     values, log_sigma = _mixture_constrain(params), params["log_sigma"]
     logit = params["logit_theta"]
     log_weights = jax.nn.log_sigmoid(jnp.stack([logit, -logit]))
-    standardised = (jnp.asarray(y)[:, None] - values["mu"][None, :]) / jnp.exp(
-        log_sigma
-    )[None, :]
+    standardised = (jnp.asarray(y)[:, None] - values["mu"][None, :]) / jnp.exp(log_sigma)[None, :]
     terms = (log_weights - log_sigma)[None, :] - 0.5 * standardised**2
     log_prior = densities.normal(values["mu"], 0.0, 2.0)
     log_prior += densities.half_normal(values["sigma"], 2.0) + 4 * jnp.sum(log_weights)

@@ -26,9 +26,7 @@ def _flat(_: jax.Array) -> float:
 def _regression(beta_log_prior: LogPrior, sigma_log_prior: LogPrior) -> Callable:
     """Make the log density of `response ~ Normal(design @ beta, sigma)`."""
 
-    def log_density(
-        params: Params, *, design: ArrayLike, response: ArrayLike
-    ) -> jax.Array:
+    def log_density(params: Params, *, design: ArrayLike, response: ArrayLike) -> jax.Array:
         residuals = response - jnp.asarray(design) @ params["beta"]
         log_sigma = params["log_sigma"]
         log_prior = beta_log_prior(params["beta"]) + sigma_log_prior(jnp.exp(log_sigma))
@@ -108,9 +106,7 @@ def blr(raw: dict[str, Any]) -> Parts:
     return _blr_regression, _constrain, init, data
 
 
-def _ark_log_density(
-    params: Params, *, lags: ArrayLike, response: ArrayLike
-) -> jax.Array:
+def _ark_log_density(params: Params, *, lags: ArrayLike, response: ArrayLike) -> jax.Array:
     residuals = response - params["alpha"] - jnp.asarray(lags) @ params["beta"]
     log_sigma = params["log_sigma"]
     log_prior = densities.normal(params["alpha"], 0.0, 10.0)
@@ -128,17 +124,13 @@ def ark(raw: dict[str, Any]) -> Parts:
     (series,) = _columns(raw, "y")
     order = int(raw["K"])
     num_terms = len(series) - order
-    lags = np.column_stack(
-        [series[order - lag : order - lag + num_terms] for lag in range(1, order + 1)]
-    )
+    lags = np.column_stack([series[order - lag : order - lag + num_terms] for lag in range(1, order + 1)])
     init = zeros(alpha=(), beta=(order,), log_sigma=())
     data = {"lags": lags, "response": series[order:]}
     return _ark_log_density, _ark_constrain, init, data
 
 
-def _diamonds_log_density(
-    params: Params, *, centred: ArrayLike, response: ArrayLike
-) -> jax.Array:
+def _diamonds_log_density(params: Params, *, centred: ArrayLike, response: ArrayLike) -> jax.Array:
     residuals = response - params["Intercept"] - jnp.asarray(centred) @ params["b"]
     log_sigma = params["log_sigma"]
     log_prior = densities.normal(params["b"], 0.0, 1.0)

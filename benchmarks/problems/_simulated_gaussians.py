@@ -12,16 +12,12 @@ from ._problem import Moment, Params, Problem, identity, zeros
 GAUSSIAN_SOURCE = "closed form: mean and covariance of the Gaussian"
 
 
-def _rotated_log_density(
-    params: Params, *, mean: ArrayLike, basis: ArrayLike, precisions: ArrayLike
-) -> jax.Array:
+def _rotated_log_density(params: Params, *, mean: ArrayLike, basis: ArrayLike, precisions: ArrayLike) -> jax.Array:
     coordinates = jnp.asarray(basis).T @ (params["x"] - mean)
     return -0.5 * jnp.sum(precisions * coordinates**2)
 
 
-def _rotated(
-    name: str, dim: int, seed: int, log10_condition: float, mean_scale: float
-) -> Problem:
+def _rotated(name: str, dim: int, seed: int, log10_condition: float, mean_scale: float) -> Problem:
     """Build N(mean, Q diag(1/lambda) Q^T); the matrix is drawn first, then the mean."""
     generator = np.random.default_rng(seed)
     basis, _ = np.linalg.qr(generator.standard_normal((dim, dim)))
@@ -57,9 +53,7 @@ def ill_cond_50() -> Problem:
     return _rotated("ill_cond_50", 50, 3, 5.0, 0.0)
 
 
-def _spikes_log_density(
-    params: Params, *, spikes: ArrayLike, sds: ArrayLike
-) -> jax.Array:
+def _spikes_log_density(params: Params, *, spikes: ArrayLike, sds: ArrayLike) -> jax.Array:
     x, directions = params["x"], jnp.asarray(spikes)
     coordinates = directions.T @ x
     # The residual is formed first: |x|^2 - |c|^2 would cancel where sds are 100.
@@ -86,9 +80,7 @@ def spikes_10k() -> Problem:
     )
 
 
-def _scaled_ar1_log_density(
-    params: Params, *, sds: ArrayLike, correlation: ArrayLike
-) -> jax.Array:
+def _scaled_ar1_log_density(params: Params, *, sds: ArrayLike, correlation: ArrayLike) -> jax.Array:
     return -0.5 * densities.ar1_quadratic_form(params["x"] / sds, correlation)
 
 
@@ -108,9 +100,7 @@ def scales_1e12() -> Problem:
     )
 
 
-def _box_log_density(
-    params: Params, *, correlation: ArrayLike, bound: ArrayLike
-) -> jax.Array:
+def _box_log_density(params: Params, *, correlation: ArrayLike, bound: ArrayLike) -> jax.Array:
     gaussian = -0.5 * densities.ar1_quadratic_form(params["x"], correlation)
     inside = jnp.all(jnp.abs(params["x"]) < bound)
     return jnp.where(inside, gaussian, -jnp.inf)
@@ -149,8 +139,7 @@ def box_5() -> Problem:
         init=zeros(x=(5,)),
         data={"correlation": 0.9, "bound": 2.0},
         reference=box_moments(5, 0.9, 2.0),
-        reference_source="means by symmetry, variances by deterministic quadrature "
-        "(Gauss-Legendre, exact to rounding)",
+        reference_source="means by symmetry, variances by deterministic quadrature (Gauss-Legendre, exact to rounding)",
         verdict="start only",
     )
 
@@ -169,9 +158,7 @@ def _nan_gradient_where_jvp(primals: tuple, tangents: tuple) -> tuple:
     return _nan_gradient_where(value, is_bad), tangents[0] * factor
 
 
-def _nan_corner_log_density(
-    params: Params, *, correlation: ArrayLike, corner: ArrayLike
-) -> jax.Array:
+def _nan_corner_log_density(params: Params, *, correlation: ArrayLike, corner: ArrayLike) -> jax.Array:
     gaussian = -0.5 * densities.ar1_quadratic_form(params["x"], correlation)
     return _nan_gradient_where(gaussian, jnp.all(params["x"] > corner))
 

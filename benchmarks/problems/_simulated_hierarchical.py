@@ -24,9 +24,7 @@ def _glmm_constrain(params: Params, **_: Any) -> Params:
     return values | {"s": jnp.exp(params["log_s"])}
 
 
-def _glmm_log_density(
-    params: Params, *, design: ArrayLike, group: ArrayLike, counts: ArrayLike
-) -> jax.Array:
+def _glmm_log_density(params: Params, *, design: ArrayLike, group: ArrayLike, counts: ArrayLike) -> jax.Array:
     mu, u, log_s = params["mu"], params["u"], params["log_s"]
     log_rate = jnp.asarray(u)[jnp.asarray(group)] + jnp.asarray(design) @ params["beta"]
     log_prior = densities.normal(params["beta"], 0.0, 1.0)
@@ -75,9 +73,7 @@ def _irt_log_density(params: Params, *, outcomes: ArrayLike) -> jax.Array:
     log_prior = densities.normal(values["theta"], 0.0, 1.0)
     # The Jacobian of a = exp(log_a) cancels the -log a of the log-normal density.
     log_prior += densities.normal_log_scale(params["log_a"], params["log_s_a"])
-    log_prior += densities.normal_log_scale(
-        values["b"] - values["m_b"], params["log_s_b"]
-    )
+    log_prior += densities.normal_log_scale(values["b"] - values["m_b"], params["log_s_b"])
     log_prior += densities.cauchy(values["s_a"], 2.0)
     log_prior += densities.cauchy(values["s_b"], 2.0)
     log_prior += densities.normal(values["m_b"], 0.0, 2.0)
@@ -124,12 +120,8 @@ def _slopes_log_density(
     residuals = response - jnp.asarray(values["a"])[rows] - slopes * x
     expected_a = values["m_a"] + values["m_u"] * u
     log_density = densities.normal_log_scale(residuals, params["log_s_y"])
-    log_density += densities.normal_log_scale(
-        values["a"] - expected_a, params["log_s_a"]
-    )
-    log_density += densities.normal_log_scale(
-        values["b"] - values["m_b"], params["log_s_b"]
-    )
+    log_density += densities.normal_log_scale(values["a"] - expected_a, params["log_s_a"])
+    log_density += densities.normal_log_scale(values["b"] - values["m_b"], params["log_s_b"])
     for name in ("m_a", "m_u", "m_b"):
         log_density += densities.normal(values[name], 0.0, 5.0)
     for name in ("s_a", "s_b", "s_y"):

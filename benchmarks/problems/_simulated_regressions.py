@@ -26,9 +26,7 @@ def bernoulli(generator: np.random.Generator, probability: np.ndarray) -> np.nda
     return (generator.random(probability.shape) < probability).astype(np.float64)
 
 
-def _logistic_log_density(
-    params: Params, *, design: ArrayLike, outcomes: ArrayLike, prior_sd: ArrayLike
-) -> jax.Array:
+def _logistic_log_density(params: Params, *, design: ArrayLike, outcomes: ArrayLike, prior_sd: ArrayLike) -> jax.Array:
     logits = jnp.asarray(design) @ params["beta"]
     log_prior = densities.normal(params["beta"], 0.0, prior_sd)
     return densities.bernoulli_logit(outcomes, logits) + log_prior
@@ -76,9 +74,7 @@ def logistic_10k() -> Problem:
     """
     num_rows, dim, per_row = 20_000, 10_000, 20
     generator = np.random.default_rng(6)
-    columns = np.stack(
-        [generator.choice(dim, per_row, replace=False) for _ in range(num_rows)]
-    ).astype(np.int32)
+    columns = np.stack([generator.choice(dim, per_row, replace=False) for _ in range(num_rows)]).astype(np.int32)
     values = generator.standard_normal((num_rows, per_row))
     beta = 0.3 * generator.standard_normal(dim)
     outcomes = bernoulli(generator, sigmoid(np.sum(values * beta[columns], axis=1)))
@@ -96,9 +92,7 @@ def logistic_10k() -> Problem:
     )
 
 
-def _unscaled_log_density(
-    params: Params, *, design: ArrayLike, response: ArrayLike
-) -> jax.Array:
+def _unscaled_log_density(params: Params, *, design: ArrayLike, response: ArrayLike) -> jax.Array:
     residuals = response - jnp.asarray(design) @ params["beta"]
     log_sigma = params["log_sigma"]
     log_prior = densities.cauchy(jnp.exp(log_sigma), 2.5)
@@ -143,9 +137,7 @@ def _horseshoe_constrain(params: Params, **_: Any) -> Params:
     }
 
 
-def _horseshoe_log_density(
-    params: Params, *, design: ArrayLike, outcomes: ArrayLike
-) -> jax.Array:
+def _horseshoe_log_density(params: Params, *, design: ArrayLike, outcomes: ArrayLike) -> jax.Array:
     values = _horseshoe_constrain(params)
     logits = values["intercept"] + jnp.asarray(design) @ values["beta"]
     log_prior = densities.normal(params["z"], 0.0, 1.0)

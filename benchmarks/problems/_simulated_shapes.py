@@ -74,9 +74,7 @@ def rosenbrock_10() -> Problem:
     )
 
 
-def _two_modes_log_density(
-    params: Params, *, centre: ArrayLike, weights: ArrayLike
-) -> jax.Array:
+def _two_modes_log_density(params: Params, *, centre: ArrayLike, weights: ArrayLike) -> jax.Array:
     x, log_weights = params["x"], jnp.log(jnp.asarray(weights))
     lower = log_weights[0] - 0.5 * jnp.sum((x + centre) ** 2)
     upper = log_weights[1] - 0.5 * jnp.sum((x - centre) ** 2)
@@ -106,9 +104,7 @@ def two_modes_10() -> Problem:
     )
 
 
-def _student_log_density(
-    params: Params, *, degrees: ArrayLike, correlation: ArrayLike
-) -> jax.Array:
+def _student_log_density(params: Params, *, degrees: ArrayLike, correlation: ArrayLike) -> jax.Array:
     square = densities.ar1_quadratic_form(params["x"], correlation)
     exponent = 0.5 * (jnp.asarray(degrees) + params["x"].size)
     return -exponent * jnp.log1p(square / degrees)

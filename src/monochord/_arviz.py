@@ -97,11 +97,12 @@ def to_datatree(
         groups["observed_data"] = observed_data
     tree = arviz_base.from_dict(groups)
     flat = {
-        name: value if isinstance(value, (str, int, float)) else json.dumps(value)
-        for name, value in attributes.items()
+        name: value if isinstance(value, (str, int, float)) else json.dumps(value) for name, value in attributes.items()
     }
     tree["sample_stats"].attrs.update(flat)
-    tree["posterior"].attrs.update({"inference_library": "monochord", "inference_library_version": flat.get("version", "")})
+    tree["posterior"].attrs.update(
+        {"inference_library": "monochord", "inference_library_version": flat.get("version", "")}
+    )
     return tree
 
 
@@ -113,17 +114,25 @@ def check_output(path: str | os.PathLike, force: bool = False) -> Path:
     """
     path = Path(path)
     if path.is_dir():
-        raise OutputError(f"the output `{path}` is a folder. A result is one file. Name a file in it, such as `{path / 'posterior.nc'}`.")
+        raise OutputError(
+            f"the output `{path}` is a folder. A result is one file. Name a file in it, such as `{path / 'posterior.nc'}`."
+        )
     if path.exists() and not force:
-        raise OutputError(f"the output `{path}` exists. It may hold an earlier result. Name another file, or pass --force to replace it.")
+        raise OutputError(
+            f"the output `{path}` exists. It may hold an earlier result. Name another file, or pass --force to replace it."
+        )
     folder = path.parent
     if not folder.is_dir():
-        raise OutputError(f"the folder `{folder}` of the output does not exist. Nothing can be written there. Create it, or name another.")
+        raise OutputError(
+            f"the folder `{folder}` of the output does not exist. Nothing can be written there. Create it, or name another."
+        )
     try:
         with tempfile.NamedTemporaryFile(dir=folder, prefix=".monochord-"):
             pass
     except OSError as error:
-        raise OutputError(f"the folder `{folder}` is not writable ({error.strerror}). The result needs a place. Change its permissions, or name another.") from None
+        raise OutputError(
+            f"the folder `{folder}` is not writable ({error.strerror}). The result needs a place. Change its permissions, or name another."
+        ) from None
     return path
 
 
@@ -140,6 +149,8 @@ def write_netcdf(tree, path: str | os.PathLike) -> None:
             os.fsync(file.fileno())
         os.replace(temporary, path)
     except OSError as error:
-        raise OutputError(f"writing `{path}` failed: {error}. The old file, if any, is untouched. Free space or name another place.") from error
+        raise OutputError(
+            f"writing `{path}` failed: {error}. The old file, if any, is untouched. Free space or name another place."
+        ) from error
     finally:
         temporary.unlink(missing_ok=True)

@@ -57,7 +57,9 @@ def attributes(fit: FitResult, draws: Draws, seed: int, settings: SamplerSetting
         "pareto_k": _triple(fit.pareto_k),
         "seed": seed,
         "version": _version("monochord"),
-        "versions": {name: _version(name) for name in ("monochord", "jax", "jaxlib", "blackjax", "equinox", "numpy", "scipy")},
+        "versions": {
+            name: _version(name) for name in ("monochord", "jax", "jaxlib", "blackjax", "equinox", "numpy", "scipy")
+        },
     }
 
 

@@ -10,14 +10,15 @@ from typing import Any
 import numpy as np
 
 from monochord import fits, sampling, timing
-from monochord.arrays import fold_key, host_generator, named_key
+from monochord.arrays import host_generator, named_key
 from monochord.errors import ModelError
 from monochord.fits import FitResult, FitStatus, Staged
 from monochord.gaussian import Gaussian
 from monochord.metrics import AbstractMetric, Dense, Diagonal, LowRank, identity_metric
 from monochord.output import to_output
-from monochord.progress import Reporter, reporter
+from monochord.progress import reporter
 from monochord.sampling import Draws, SamplerSettings
+from monochord.settings import check_choice, check_count, check_fraction, check_positive
 from monochord.spectra import DENSE_LIMIT, Spectrum, best_diagonal, spectrum_of
 from monochord.targets import (
     AbstractTarget,
@@ -28,7 +29,6 @@ from monochord.targets import (
     hessians,
     numpyro_target,
 )
-from monochord.settings import check_choice, check_count, check_fraction, check_positive
 
 METRICS = ("auto", "identity", "diagonal", "dense", "low_rank")
 FAMILIES = {"diagonal": Diagonal, "dense": Dense, "low_rank": LowRank}
@@ -202,32 +202,31 @@ def sample(
             family = metric if isinstance(metric, str) and metric in FAMILIES else None
             result = _fit(chosen, seed=seed, family=family, initial=flat, progress=report)
         gaussian = _gaussian_of(result)
-        settings, start, chosen_metric = _plan(
+        settings, chosen_metric = _plan(
             result, gaussian, metric, flat is not None, chains, draws, kernel, target_accept, max_tree_depth, step_size, target_ess
         )  # fmt: skip
         residual = result.score_residual.value if result.score_residual is not None else 1.0
         drawn = sampling.run_chains(
-            named_key(seed, "sample"), chosen, start, chosen_metric, residual, settings, flat, report.sampling
+            named_key(seed, "sample"), chosen, gaussian, chosen_metric, residual, settings, flat, report.sampling
         )
         report.sampling_done(drawn)
     return _output(chosen, result, drawn, seed, settings, metric)
 
 
 def _plan(result, gaussian, metric, has_initial, chains, draws, kernel, accept, depth, step_size, target_ess):
-    """Settings, the Gaussian that chains start from and refine, and its metric, by the verdict."""
-    verdict = result.verdict
-    refine, windows, start = None, (), gaussian
+    """Settings of the chains and their first metric, by the verdict and what the user stated."""
+    refine, windows, fallback = None, (), ()
     if isinstance(metric, AbstractMetric):
         chosen = metric
     elif metric == "identity":
         chosen = identity_metric(gaussian.dim)
     else:
-        family, chosen = _family_and_metric(metric, gaussian, verdict)
-        start = Gaussian(gaussian.mean, chosen)
-        windows = WINDOWS["start only" if verdict == "trust" and has_initial else verdict]
-        refine = _refiner(family) if windows else None
-    settings = SamplerSettings(chains, draws, kernel, accept, depth, windows, refine, step_size, target_ess)
-    return settings, (gaussian if refine is None else start), chosen
+        family, chosen = _family_and_metric(metric, gaussian, result.verdict)
+        refine = _refiner(family)
+        fallback = WINDOWS["start only"]
+        windows = fallback if result.verdict == "trust" and has_initial else WINDOWS[result.verdict]
+    settings = SamplerSettings(chains, draws, kernel, accept, depth, windows, fallback, refine, step_size, target_ess)
+    return settings, chosen
 
 
 def _family_and_metric(name, gaussian, verdict):
@@ -336,6 +335,3 @@ def _note_precision() -> None:
             "models with much data or very unequal scales.",
             file=sys.stderr,
         )
-
-
-_ = (Reporter, fold_key)

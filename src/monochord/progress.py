@@ -88,7 +88,9 @@ class TerminalReporter(Reporter):
             self._say(f"fit       {text}")
 
     def fit_done(self, result) -> None:
-        text = f"{result.verdict}: ELBO {result.elbo}, residual {result.score_residual}, {result.cost.gradients} gradients"
+        text = (
+            f"{result.verdict}: ELBO {result.elbo}, residual {result.score_residual}, {result.cost.gradients} gradients"
+        )
         self._show("fit", 1, 1, text)
         self._say(f"fit       {text}")
 

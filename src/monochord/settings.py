@@ -9,7 +9,9 @@ def check_count(name: str, value, low: int, high: int) -> int:
         raise TypeError(f"`{name}={value!r}` is not a whole number. It counts something. Pass an int.")
     value = int(value)
     if not low <= value <= high:
-        raise ValueError(f"`{name}={value}` is out of range. It must lie between {low} and {high:,}. Pass a value in it.")
+        raise ValueError(
+            f"`{name}={value}` is out of range. It must lie between {low} and {high:,}. Pass a value in it."
+        )
     return value
 
 

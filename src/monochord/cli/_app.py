@@ -33,14 +33,19 @@ Metric = Annotated[str, typer.Option(help="auto, identity, diagonal, dense or lo
 def sample(
     model: Model,
     data: Data = None,
-    output: Annotated[Optional[Path], typer.Option("--output", "-o", help="netCDF file for the ArviZ DataTree.", show_default=False)] = None,  # fmt: skip
+    output: Annotated[
+        Optional[Path], typer.Option("--output", "-o", help="netCDF file for the ArviZ DataTree.", show_default=False)
+    ] = None,  # fmt: skip
     force: Annotated[bool, typer.Option("--force", help="Replace the output file if it exists.")] = False,
     chains: Annotated[int, typer.Option(help="Number of chains.")] = 4,
     draws: Annotated[int, typer.Option(help="Draws a chain.")] = 1000,
     seed: Seed = None,
     metric: Metric = "auto",
     kernel: Annotated[str, typer.Option(help="nuts, or hmc with jittered trajectory length.")] = "nuts",
-    target_ess: Annotated[Optional[float], typer.Option(help="Stop when the smallest of bulk and tail ESS reaches it.", show_default=False)] = None,  # fmt: skip
+    target_ess: Annotated[
+        Optional[float],
+        typer.Option(help="Stop when the smallest of bulk and tail ESS reaches it.", show_default=False),
+    ] = None,  # fmt: skip
     target_accept: Annotated[float, typer.Option(help="Wanted mean acceptance.")] = 0.8,
     step_size: Annotated[Optional[float], typer.Option(help="Fix the step size.", show_default=False)] = None,
     max_tree_depth: Annotated[int, typer.Option(help="At most 2**depth - 1 leapfrogs a draw.")] = 10,
@@ -99,7 +104,9 @@ def spectrum(
 
 @app.command(epilog=EXIT_CODES)
 def demo(
-    output: Annotated[Path, typer.Option("--output", "-o", help="netCDF file to write; replaced if it exists.")] = Path("posterior.nc"),  # fmt: skip
+    output: Annotated[Path, typer.Option("--output", "-o", help="netCDF file to write; replaced if it exists.")] = Path(
+        "posterior.nc"
+    ),  # fmt: skip
     seed: Annotated[int, typer.Option(help="Seed.")] = 0,
     json: Json = False,
     progress: Progress = True,

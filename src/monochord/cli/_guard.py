@@ -22,7 +22,11 @@ def guarded(model_path: Path, json: bool):
         text = _bad_input(error, model_path)
         if text is None:
             traceback.print_exc()
-            _say(f"internal error: {type(error).__name__}: {error}. This is a bug in Monochord; please report it.", json, 1)
+            _say(
+                f"internal error: {type(error).__name__}: {error}. This is a bug in Monochord; please report it.",
+                json,
+                1,
+            )
         _say(str(text), json, 2)
 
 
@@ -57,7 +61,9 @@ def _model_traceback(error: Exception, model_path: Path) -> str | None:
     path = str(model_path.resolve())
     if isinstance(error, SyntaxError) and error.filename and str(Path(error.filename).resolve()) == path:
         return "".join(traceback.format_exception_only(error)).rstrip()
-    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if str(Path(frame.filename).resolve()) == path]
+    frames = [
+        frame for frame in traceback.extract_tb(error.__traceback__) if str(Path(frame.filename).resolve()) == path
+    ]
     if not frames:
         return None
     message = str(error).strip().splitlines()

@@ -28,7 +28,9 @@ def load_module(path: Path) -> ModuleType:
     if not path.is_file():
         raise ModelError(f"the model file `{path}` does not exist. A model is a Python file. Check the path.")
     if path.suffix != ".py":
-        raise ModelError(f"the model file `{path}` does not end in .py. A model is a Python file with NumPyro or JAX code.")
+        raise ModelError(
+            f"the model file `{path}` does not end in .py. A model is a Python file with NumPyro or JAX code."
+        )
     spec = importlib.util.spec_from_file_location(f"monochord_model_{path.stem}", path)
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
@@ -46,9 +48,13 @@ def read_data(path: Path) -> dict[str, Any]:
     try:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
-        raise DataError(f"the data file `{path}` does not exist. The model's arguments come from it. Check the path.") from None
+        raise DataError(
+            f"the data file `{path}` does not exist. The model's arguments come from it. Check the path."
+        ) from None
     except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"the data file `{path}` cannot be read ({error}). Data are UTF-8 text in JSON. Check the file.") from None
+        raise DataError(
+            f"the data file `{path}` cannot be read ({error}). Data are UTF-8 text in JSON. Check the file."
+        ) from None
     try:
         data = json.loads(text)
     except json.JSONDecodeError as error:
@@ -57,7 +63,9 @@ def read_data(path: Path) -> dict[str, Any]:
             'Write one object, for example {"y": [1.0, 2.0]}.'
         ) from None
     if not isinstance(data, dict):
-        raise DataError(f"the data file `{path}` holds a {type(data).__name__}. One object with a field for each argument is wanted. Wrap it.")
+        raise DataError(
+            f"the data file `{path}` holds a {type(data).__name__}. One object with a field for each argument is wanted. Wrap it."
+        )
     return data
 
 
@@ -96,7 +104,9 @@ def _match_fields(function, data: dict[str, Any], skip: int, model_path: Path) -
         known = None
     else:
         known = {p.name for p in parameters}
-    required = {p.name for p in parameters if p.default is p.empty and p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)}
+    required = {
+        p.name for p in parameters if p.default is p.empty and p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)
+    }
     missing = sorted(required - data.keys())
     unknown = sorted(data.keys() - known) if known is not None else []
     if missing or unknown:

@@ -39,7 +39,16 @@ def fit(result) -> None:
 def spectrum(figures) -> None:
     """κ, frequencies and stable step for each metric."""
     table = Table(title="spectrum (mean Hessian over draws of the fit)", title_justify="left", box=None)
-    heads = ("metric", "κ", "κ_L", "lowest ω", "highest ω", "stable step", f"step at {figures.target_accept:g}", "gradients/draw*")
+    heads = (
+        "metric",
+        "κ",
+        "κ_L",
+        "lowest ω",
+        "highest ω",
+        "stable step",
+        f"step at {figures.target_accept:g}",
+        "gradients/draw*",
+    )
     for head in heads:
         table.add_column(head, justify="left" if head == "metric" else "right")
     for row in figures.table:
@@ -49,7 +58,9 @@ def spectrum(figures) -> None:
     console.print()
     console.print(table)
     share = figures.table[0].indefinite_share
-    print(f"* predicted for jittered HMC and the slowest direction; indefinite Hessians: {share.value:.0%}; cost {figures.gradients} gradients")
+    print(
+        f"* predicted for jittered HMC and the slowest direction; indefinite Hessians: {share.value:.0%}; cost {figures.gradients} gradients"
+    )
 
 
 def summary(tree, rows, doubts) -> None:
@@ -73,9 +84,17 @@ def summary(tree, rows, doubts) -> None:
         f"acceptance {float(tree['sample_stats']['acceptance_rate'].mean()):.2f}"
     )
     stages = {name: int(attrs[f"gradients_{name}"]) for name in ("fit", "warmup", "sampling")}
-    print("gradients: " + ", ".join(f"{name} {count:,}" for name, count in stages.items()) + f", in all {sum(stages.values()):,}")
+    print(
+        "gradients: "
+        + ", ".join(f"{name} {count:,}" for name, count in stages.items())
+        + f", in all {sum(stages.values()):,}"
+    )
     seconds = {name: float(attrs[f"seconds_{name}"]) for name in ("import", "compile", "fit", "warmup", "sampling")}
-    print("seconds:   " + ", ".join(f"{name} {value:.1f}" for name, value in seconds.items()) + " (compiling is part of the others)")
+    print(
+        "seconds:   "
+        + ", ".join(f"{name} {value:.1f}" for name, value in seconds.items())
+        + " (compiling is part of the others)"
+    )
     for sentence in doubts:
         print(f"! {sentence}")
 
@@ -85,7 +104,9 @@ def prediction(tree, rows, figures) -> None:
     attrs = tree["sample_stats"].attrs
     ess = min(min(row.ess_bulk, row.ess_tail) for row in rows)
     identity, diagonal = (figures[name].gradients_per_effective_draw.value for name in ("identity", "diagonal"))
-    print(f"\nfor {ess:.0f} effective draws of the slowest quantity this run spent {int(attrs['gradients_sampling']):,} gradients of sampling")
+    print(
+        f"\nfor {ess:.0f} effective draws of the slowest quantity this run spent {int(attrs['gradients_sampling']):,} gradients of sampling"
+    )
     print(
         f"PREDICTED, not run: {ess * identity:,.0f} gradients with no preconditioning, {ess * diagonal:,.0f} with the best "
         "diagonal (jittered HMC of the best length, Gaussian theory; NUTS needs more where few directions are slow)"
@@ -139,7 +160,11 @@ def _number(value):
 def _triple(estimate):
     if estimate is None:
         return None
-    return {"value": _number(estimate.value), "standard_error": _number(estimate.standard_error), "num_draws": estimate.num_draws}
+    return {
+        "value": _number(estimate.value),
+        "standard_error": _number(estimate.standard_error),
+        "num_draws": estimate.num_draws,
+    }
 
 
 def _brief(estimate) -> str:

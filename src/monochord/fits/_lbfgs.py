@@ -79,9 +79,7 @@ def advance(search: Search, potential: float, gradient) -> Search:
         step = 2.0 * search.step
     else:
         step = lower + (0.5 if finite else 0.1) * (upper - lower)
-    return dataclasses.replace(
-        search, lower=lower, upper=upper, fallback=fallback, num_trials=num_trials, step=step
-    )
+    return dataclasses.replace(search, lower=lower, upper=upper, fallback=fallback, num_trials=num_trials, step=step)
 
 
 def _accept(search, potential, gradient, step):

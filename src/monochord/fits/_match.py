@@ -58,9 +58,7 @@ def _(family: Dense, prior: Gaussian, points: Evaluations, strength: float) -> G
     score = metric.whiten_covector(points.score)
     mean, inner = _match_whitened(z, score, strength)
     covariance = metric.unwhiten(metric.unwhiten(inner).T)
-    return Gaussian(
-        prior.mean + metric.unwhiten(mean), DenseMetric.from_covariance((covariance + covariance.T) / 2)
-    )
+    return Gaussian(prior.mean + metric.unwhiten(mean), DenseMetric.from_covariance((covariance + covariance.T) / 2))
 
 
 @match.register

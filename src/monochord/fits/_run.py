@@ -9,9 +9,9 @@ import numpy as np
 from monochord.arrays import Key, fold_key
 from monochord.cost import Cost
 from monochord.errors import MonochordError
-from monochord.estimate import Estimate
+from monochord.estimate import Estimate, mean_estimate
 from monochord.fits._base import AbstractFit, FitStatus, Repairs, StepInfo
-from monochord.fits._score import elbo_terms
+from monochord.fits._score import coordinate_residuals, elbo_terms
 from monochord.gaussian import Gaussian
 from monochord.spectra import Verdict, judge
 from monochord.targets import AbstractTarget
@@ -25,13 +25,15 @@ class FitResult:
 
     `gaussian` lives in unconstrained space (None only without a finite start). `elbo` is in nats, up to
     the target's constant. `score_residual` is E‖Lᵀ(score_p − score_q)‖²/dim under q: 0 for a Gaussian
-    target. `pareto_k` is the tail index of p/q. All three come from draws made after the last update.
+    target. `worst_coordinate` is the parameter whose score the fit explains least, with the unexplained
+    share. `pareto_k` is the tail index of p/q. All come from draws made after the last update.
     `state` resumes the fit: ``run(key, target, algorithm, state=result.state)``.
     """
 
     gaussian: Gaussian | None
     elbo: Estimate | None
     score_residual: Estimate | None
+    worst_coordinate: tuple[str, Estimate] | None
     pareto_k: Estimate | None
     status: FitStatus
     judgement: Verdict
@@ -60,6 +62,7 @@ class FitResult:
             f"status          {self.status.value}",
             f"ELBO            {self.elbo}",
             f"score residual  {self.score_residual}",
+            f"worst parameter {self._worst()}",
             f"Pareto k        {self.pareto_k}",
             f"gradients       {self.cost.gradients}",
         ]
@@ -67,6 +70,12 @@ class FitResult:
         if mended:
             lines.append("repairs         " + ", ".join(f"{k.replace('_', ' ')} {v}" for k, v in mended.items()))
         return "\n".join(lines)
+
+    def _worst(self) -> str:
+        if self.worst_coordinate is None:
+            return "None"
+        name, share = self.worst_coordinate
+        return f"{name} ({share} of its score unexplained)"
 
 
 def run(
@@ -107,25 +116,36 @@ def run(
 
 def _result(target, state, trace) -> FitResult:
     best = state.best
-    pareto_k, share = None, 0.0
+    pareto_k, share, worst = None, 0.0, None
     if state.check is not None:
         share = float(np.mean(~state.check.finite()))
         pareto_k = _pareto_k(elbo_terms(best.gaussian, state.check))
+        worst = _worst_coordinate(target, best.gaussian, state.check)
     finished = state.status in (FitStatus.converged, FitStatus.settled)
     residual = best.residual if best is not None else None
     return FitResult(
         gaussian=best.gaussian if best is not None else None,
         elbo=best.elbo if best is not None else None,
         score_residual=residual,
+        worst_coordinate=worst,
         pareto_k=pareto_k,
         status=state.status,
-        judgement=judge(residual, pareto_k, finished, state.status.value, share),
+        judgement=judge(residual, pareto_k, finished, state.status.value, share, worst),
         cost=state.cost,
         repairs=state.repairs,
         trace=trace,
         names=target.names,
         state=state,
     )
+
+
+def _worst_coordinate(target, gaussian, points) -> tuple[str, Estimate] | None:
+    points = points.take(points.finite())
+    if len(points.x) < 2:
+        return None
+    shares = coordinate_residuals(gaussian, points)
+    index = int(np.argmax(shares.mean(0)))
+    return target.names[index], mean_estimate(shares[:, index])
 
 
 def _pareto_k(log_ratios) -> Estimate:

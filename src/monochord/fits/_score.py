@@ -23,8 +23,20 @@ def elbo_terms(gaussian: Gaussian, points: Evaluations) -> np.ndarray:
 
 def residual_terms(gaussian: Gaussian, points: Evaluations) -> np.ndarray:
     """‖Lᵀ(score_p − score_q)‖² / dim at each point; its mean is the score residual, 0 iff p = q."""
-    gap = gaussian.metric.whiten_covector(points.score - np.asarray(gaussian.score(points.x)))
-    return (np.asarray(gap) ** 2).sum(1) / gaussian.dim
+    with np.errstate(over="ignore", invalid="ignore"):
+        gap = gaussian.metric.whiten_covector(points.score - np.asarray(gaussian.score(points.x)))
+        return (np.asarray(gap) ** 2).sum(1) / gaussian.dim
+
+
+def coordinate_residuals(gaussian: Gaussian, points: Evaluations) -> np.ndarray:
+    """Squared score gap of each coordinate as a share of the fit's own score variance, (n, dim).
+
+    The mean over points is the part of coordinate i's score that no linear score explains:
+    E (score_p − score_q)ᵢ² / (Σ⁻¹)ᵢᵢ. The score residual averages over dimensions, so that one heavy
+    log scale among hundreds of easy coordinates hardly moves it; this names the coordinate.
+    """
+    gap = points.score - np.asarray(gaussian.score(points.x))
+    return gap**2 / np.asarray(gaussian.metric.precision_diagonal())
 
 
 def pair_mean(terms: np.ndarray) -> Estimate:

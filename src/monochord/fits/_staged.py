@@ -26,6 +26,7 @@ from monochord.fits import _lbfgs
 from monochord.fits._base import AbstractFit, FitStatus, Repairs, Scored, StepInfo
 from monochord.fits._match import match
 from monochord.fits._score import antithetic_batch, scored
+from monochord.fits._shift import is_shifted, newton_shift
 from monochord.gaussian import Gaussian
 from monochord.metrics import (
     AbstractFamily,
@@ -141,9 +142,7 @@ class Staged(AbstractFit):
             _lbfgs.advance(search, *next(answers)) if on else search
             for search, on in zip(state.searches, running, strict=True)
         )
-        return dataclasses.replace(
-            _spend(state, points), searches=searches, num_stage_steps=state.num_stage_steps + 1
-        )
+        return dataclasses.replace(_spend(state, points), searches=searches, num_stage_steps=state.num_stage_steps + 1)
 
     def _choose(self, rng, target, state: StagedState) -> StagedState:
         """Score a Gaussian at the end of each distinct descent and keep the one of highest ELBO."""
@@ -197,9 +196,7 @@ class Staged(AbstractFit):
             return _finish(state, FitStatus.diverged)
         if state.stage == "diagonal":
             if _has_settled(state.scores, window=2) or state.num_stage_steps >= 20:
-                return dataclasses.replace(
-                    _enter(state, "full"), scores=(), best=latest, strength=FIRST_STRENGTH
-                )
+                return dataclasses.replace(_enter(state, "full"), scores=(), best=latest, strength=FIRST_STRENGTH)
             return state
         if latest.residual.value + latest.residual.standard_error < self.tolerance:
             return _finish(state, FitStatus.converged)
@@ -301,7 +298,10 @@ def _update(state: StagedState, family: AbstractFamily, prior: Gaussian) -> Stag
     """Match on the buffer's plausible points; a failed factorisation keeps the prior and weakens the match."""
     points, dropped = _plausible(prior, state.buffer)
     try:
-        current = match(family, prior, points, state.strength)
+        with np.errstate(over="ignore", invalid="ignore"):
+            if is_shifted(prior, state.buffer[-1]):
+                prior = newton_shift(family, prior, points, state.strength)
+            current = match(family, prior, points, state.strength)
     except (np.linalg.LinAlgError, ValueError):
         repairs = state.repairs.add(failed_factorisations=1)
         return dataclasses.replace(state, current=prior, strength=state.strength / 8.0, repairs=repairs)
@@ -309,10 +309,16 @@ def _update(state: StagedState, family: AbstractFamily, prior: Gaussian) -> Stag
 
 
 def _plausible(prior: Gaussian, buffer) -> tuple[Evaluations, int]:
-    """Points within the region that `prior` takes for its typical set, with a wide margin."""
+    """Points within the region that `prior` takes for its typical set, with a wide margin.
+
+    Fewer than `3 * dim` of them would leave directions unresolved: then the nearest others stay as well,
+    since on the Gaussian part of a target a score is as true far away as near by.
+    """
     points = join(list(buffer))
     radius = (np.asarray(prior.metric.whiten(points.x - prior.mean)) ** 2).sum(1)
-    keep = radius < prior.dim + 8.0 * np.sqrt(2.0 * prior.dim) + 16.0
+    limit = prior.dim + 8.0 * np.sqrt(2.0 * prior.dim) + 16.0
+    wanted = min(3 * prior.dim, len(radius))
+    keep = radius <= max(limit, np.partition(radius, wanted - 1)[wanted - 1])
     keep[-len(buffer[-1].x) :] = True
     return points.take(keep), int(np.sum(~keep))
 
@@ -321,6 +327,7 @@ def _has_settled(scores: tuple[Scored, ...], window: int) -> bool:
     """The last `window` steps improve on the `window` before neither in ELBO nor in residual, beyond noise."""
     if len(scores) < 2 * window:
         return False
+
     def average(part, name):
         values = [getattr(score, name) for score in part]
         error = np.sqrt(np.sum([v.standard_error**2 for v in values])) / len(values)
@@ -331,5 +338,3 @@ def _has_settled(scores: tuple[Scored, ...], window: int) -> bool:
     residual, residual_before = average(recent, "residual")[0], average(before, "residual")[0]
     gained = elbo - elbo_before > 0.05 + 2.0 * np.hypot(elbo_error, elbo_error_before)
     return not gained and residual > 0.7 * residual_before
-
-

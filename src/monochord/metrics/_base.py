@@ -46,6 +46,10 @@ class AbstractMetric(eqx.Module):
         """Marginal variances Σ_ii."""
 
     @abc.abstractmethod
+    def precision_diagonal(self) -> Float[Array, " dim"]:
+        """Diagonal of Σ⁻¹: reciprocal conditional variances."""
+
+    @abc.abstractmethod
     def dense(self) -> Float[Array, "dim dim"]:
         """Σ as a matrix: dim² numbers, so for export and tests, not for loops."""
 

@@ -6,7 +6,6 @@ import numpy as np
 from jaxtyping import Float
 
 from monochord.arrays import Array
-
 from monochord.metrics._base import AbstractFamily, AbstractMetric
 
 
@@ -92,6 +91,9 @@ class DenseMetric(AbstractMetric):
 
     def diagonal(self):
         return (self.factor**2).sum(axis=1)
+
+    def precision_diagonal(self):
+        return (self.inverse_factor**2).sum(axis=0)
 
     def dense(self):
         return self.factor @ self.factor.T

@@ -6,7 +6,6 @@ import numpy as np
 from jaxtyping import Float
 
 from monochord.arrays import Array
-
 from monochord.metrics._base import AbstractFamily, AbstractMetric
 from monochord.metrics._check import check_positive, check_vector
 
@@ -50,6 +49,9 @@ class DiagonalMetric(AbstractMetric):
 
     def diagonal(self):
         return self.scale**2
+
+    def precision_diagonal(self):
+        return 1.0 / self.scale**2
 
     def dense(self):
         return _namespace(self.scale).diag(self.scale**2)

@@ -7,7 +7,6 @@ import numpy as np
 from jaxtyping import Float
 
 from monochord.arrays import Array
-
 from monochord.metrics._base import AbstractFamily, AbstractMetric
 from monochord.metrics._check import check_positive, check_vector, is_traced
 
@@ -48,9 +47,7 @@ class LowRankMetric(AbstractMetric):
     def __init__(self, scale, basis, eigenvalues):
         self.scale = check_positive("LowRankMetric(scale=...)", check_vector(scale, "scale"))
         self.basis = basis if hasattr(basis, "shape") else np.asarray(basis, dtype=np.float64)
-        self.eigenvalues = check_positive(
-            "LowRankMetric(eigenvalues=...)", check_vector(eigenvalues, "eigenvalues")
-        )
+        self.eigenvalues = check_positive("LowRankMetric(eigenvalues=...)", check_vector(eigenvalues, "eigenvalues"))
         _check_basis(self.scale, self.basis, self.eigenvalues)
 
     @property
@@ -83,6 +80,9 @@ class LowRankMetric(AbstractMetric):
 
     def diagonal(self):
         return self.scale**2 * (1.0 + (self.basis**2) @ (self.eigenvalues - 1.0))
+
+    def precision_diagonal(self):
+        return (1.0 + (self.basis**2) @ (1.0 / self.eigenvalues - 1.0)) / self.scale**2
 
     def dense(self):
         stretched = (self.basis * (self.eigenvalues - 1.0)) @ self.basis.T

@@ -1,7 +1,8 @@
 """Use it: chains of NUTS or jittered-length HMC under a metric."""
 
 from monochord.sampling._chains import SamplingInfo, Segment
-from monochord.sampling._run import KERNELS, Draws, SamplerSettings, run_chains
+from monochord.sampling._run import Draws, run_chains
+from monochord.sampling._settings import KERNELS, SamplerSettings
 from monochord.sampling._warmup import Tuning, WarmUp, closed_form_tuning
 
 __all__ = [

@@ -133,9 +133,7 @@ def _nuts_step(key, state, target, metric, step_size, trajectory_length, spec):
     key_step, key_kernel = jax.random.split(key)
     factor = jax.random.uniform(key_step, (), state.position.dtype, 1.0 - NUTS_JITTER, 1.0 + NUTS_JITTER)
     kernel = blackjax_nuts.build_kernel(divergence_threshold=DIVERGENCE_THRESHOLD)  # type: ignore[arg-type]
-    return kernel(
-        key_kernel, state, target.log_density, step_size * factor, engine_metric(metric), spec.max_tree_depth
-    )
+    return kernel(key_kernel, state, target.log_density, step_size * factor, engine_metric(metric), spec.max_tree_depth)
 
 
 def _hmc_step(key, state, target, metric, step_size, trajectory_length, spec):

@@ -53,10 +53,9 @@ class Chains:
         self._block_length = min(32, capacity)
         self._pool = ThreadPoolExecutor(min(self.num_chains, os.cpu_count() or 1))
 
-    def advance(
-        self, metric: AbstractMetric, step_size: float, trajectory_length: float, count: int
-    ) -> Segment:
+    def advance(self, metric: AbstractMetric, step_size: float, trajectory_length: float, count: int) -> Segment:
         """The next `count` draws of every chain (at most the capacity of a block)."""
+
         def one(chain):
             position, block = run_block(
                 self.target, metric, self._positions[chain], self._keys[chain],

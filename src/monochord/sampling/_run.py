@@ -11,27 +11,12 @@ from monochord.arrays import Key, fold_key, host_generator
 from monochord.cost import Cost
 from monochord.gaussian import Gaussian
 from monochord.sampling._chains import Chains, SamplingInfo, Segment, concatenate
+from monochord.sampling._settings import SamplerSettings
 from monochord.sampling._starts import chain_starts, given_starts
-from monochord.sampling._warmup import Refine, Tuning, WarmUp, closed_form_tuning, warm_up
+from monochord.sampling._warmup import Tuning, WarmUp, closed_form_tuning, warm_up
 from monochord.targets import AbstractTarget
 
-KERNELS = ("nuts", "hmc")
 ESS_CHECK_GROWTH = 1.2  # the ESS is judged each time the draws have grown by this factor
-
-
-@dataclasses.dataclass(frozen=True)
-class SamplerSettings:
-    """What a run was asked for. `windows` are warm-up windows a chain, before the step size settles."""
-
-    num_chains: int
-    num_draws: int
-    kernel: str
-    target_accept: float
-    max_tree_depth: int
-    windows: tuple[int, ...]
-    refine: Refine | None = None
-    step_size: float | None = None
-    target_ess: float | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -88,10 +73,7 @@ def run_chains(
         tuning = closed_form_tuning(metric, gaussian, settings.kernel, settings.target_accept, residual)
         if settings.step_size is not None:
             tuning = dataclasses.replace(tuning, step_size=float(settings.step_size))
-        warmed = warm_up(
-            chains, gaussian, tuning, settings.windows, settings.target_accept, settings.refine,
-            settings.step_size is None, callback,
-        )  # fmt: skip
+        warmed = warm_up(chains, Gaussian(gaussian.mean, metric), tuning, settings, callback)
         seconds_warmup = time.perf_counter() - clock
         segments, status = _sample(chains, warmed.tuning, settings, callback)
     finally:
@@ -104,9 +86,7 @@ def _sample(chains: Chains, tuning: Tuning, settings: SamplerSettings, callback)
     segments: list[Segment] = []
     done, gradients, divergences, next_check, ess = 0, 0, 0, 100, None
     try:
-        for segment in chains.segments(
-            tuning.metric, tuning.step_size, tuning.trajectory_length, settings.num_draws
-        ):
+        for segment in chains.segments(tuning.metric, tuning.step_size, tuning.trajectory_length, settings.num_draws):
             segments.append(segment)
             done += segment.x.shape[1]
             gradients += segment.gradients

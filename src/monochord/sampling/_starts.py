@@ -33,9 +33,7 @@ def chain_starts(
     )
 
 
-def given_starts(
-    target: AbstractTarget, initial: np.ndarray, num_chains: int
-) -> tuple[Evaluations, Cost]:
+def given_starts(target: AbstractTarget, initial: np.ndarray, num_chains: int) -> tuple[Evaluations, Cost]:
     """The user's points, repeated if there are fewer than chains.
 
     **Raises** `ModelError` when one of them has no finite density or score.

@@ -14,15 +14,16 @@ import numpy as np
 from monochord.gaussian import Gaussian
 from monochord.metrics import AbstractMetric
 from monochord.sampling._chains import Chains, SamplingInfo, Segment
+from monochord.sampling._settings import SamplerSettings
 from monochord.spectra import corrected_step_size, frequencies_against, step_size_for
 from monochord.targets import Evaluations
 
 PIECE = 10  # iterations a chain between looks at the acceptance
 CLOSE = 0.05  # of the mean acceptance to the wanted one: about two standard errors of 40 transitions
+SURPRISING = 0.15  # further off than curvature that varies mildly can bring it
+SURPRISING = 0.15  # further off than mildly varying curvature brings it
 MAX_ATTEMPTS = 10
 POOL_POINTS = 1000
-
-Refine = Callable[[Gaussian, Evaluations], Gaussian]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,31 +69,40 @@ def warm_up(
     chains: Chains,
     gaussian: Gaussian,
     tuning: Tuning,
-    windows: tuple[int, ...],
-    target_accept: float,
-    refine: Refine | None,
-    adapt_step_size: bool,
+    settings: SamplerSettings,
     callback: Callable[[SamplingInfo], None] | None = None,
 ) -> WarmUp:
-    """Run `windows` with a refinement of the metric after each (none without `refine`), then settle the step size."""
-    run = _Run(chains, tuning, target_accept, adapt_step_size, callback, sum(windows) + 2 * PIECE)
+    """Refine the metric of `gaussian` in windows as `settings` say, and settle the step size.
+
+    Without windows the metric is trusted: the closed-form step size is checked, and only where the
+    acceptance is far from the predicted one is the trust taken back and `settings.fallback` run.
+    """
+    run = _Run(chains, tuning, settings, callback)
+    windows = settings.windows
+    if not windows:
+        acceptance = run.look()
+        error = abs(acceptance - settings.target_accept)
+        if settings.step_size is not None or error < CLOSE:
+            return WarmUp(run.tuning, run.gradients, run.iterations, acceptance, 0)
+        windows = settings.fallback if error > SURPRISING else ()
+    run.expected = run.iterations + sum(windows) + 2 * PIECE
     pool: list[Segment] = []
     for length in windows:
-        # the first window is still on its way from the fit to the posterior: it is not pooled for long
         pool = [*_bounded(pool), *run.window(length)]
-        if refine is not None:
-            gaussian = refine(gaussian, _points(pool))
+        if settings.refine is not None:
+            gaussian = settings.refine(gaussian, _points(pool))
             run.tuning = dataclasses.replace(run.tuning, metric=gaussian.metric)
     acceptance = run.settle()
-    return WarmUp(run.tuning, run.gradients, run.iterations, acceptance, len(windows) if refine else 0)
+    return WarmUp(run.tuning, run.gradients, run.iterations, acceptance, len(windows) if settings.refine else 0)
 
 
 class _Run:
     """Iterations with a step size that follows the acceptance of all chains together."""
 
-    def __init__(self, chains, tuning, target_accept, adapt_step_size, callback, expected):
-        self.chains, self.tuning, self.target_accept = chains, tuning, target_accept
-        self.adapt_step_size, self.callback, self.expected = adapt_step_size, callback, expected
+    def __init__(self, chains, tuning, settings, callback):
+        self.chains, self.tuning, self.callback = chains, tuning, callback
+        self.target_accept, self.adapt_step_size = settings.target_accept, settings.step_size is None
+        self.expected = 2 * PIECE
         self.gradients = self.iterations = self.divergences = 0
 
     def window(self, length: int) -> list[Segment]:
@@ -104,12 +114,15 @@ class _Run:
             self._correct(float(segment.acceptance.mean()), 1.0 / (1 + index))
         return segments
 
+    def look(self) -> float:
+        """Mean acceptance of two pieces at the present step size."""
+        return float(np.mean([self._piece(PIECE).acceptance.mean() for _ in range(2)]))
+
     def settle(self) -> float:
         """Two pieces at one step size, until their acceptance is as wanted; that acceptance."""
         acceptance = math.nan
         for attempt in range(MAX_ATTEMPTS):
-            pieces = [self._piece(PIECE), self._piece(PIECE)]
-            acceptance = float(np.mean([piece.acceptance.mean() for piece in pieces]))
+            acceptance = self.look()
             if not self.adapt_step_size or abs(acceptance - self.target_accept) < CLOSE:
                 break
             self._correct(acceptance, 1.0 if attempt < 2 else 0.5)

@@ -10,9 +10,7 @@ from monochord.metrics import AbstractMetric
 DENSE_LIMIT = 1000  # above it a dense eigen-solve takes more than a second
 
 
-def squared_frequencies(
-    metric: AbstractMetric, hessian: Float[np.ndarray, "dim dim"]
-) -> Float[np.ndarray, " dim"]:
+def squared_frequencies(metric: AbstractMetric, hessian: Float[np.ndarray, "dim dim"]) -> Float[np.ndarray, " dim"]:
     """Eigenvalues of Lᵀ H L, ascending, where Σ = L Lᵀ; negative ones where H is indefinite."""
     half = np.asarray(metric.whiten_covector(np.asarray(hessian, dtype=np.float64)))
     whitened = np.asarray(metric.whiten_covector(half.T))

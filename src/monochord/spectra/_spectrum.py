@@ -94,13 +94,7 @@ def best_diagonal(metric: AbstractMetric) -> DiagonalMetric:
     The Fisher-divergence optimum, never far from the best diagonal (Seyboldt, Carlson & Carpenter 2026,
     arXiv 2603.18845).
     """
-    variance = np.asarray(metric.diagonal(), dtype=np.float64)
-    precision = np.empty_like(variance)
-    for start in range(0, metric.dim, 256):
-        rows = np.zeros((min(256, metric.dim - start), metric.dim))
-        rows[np.arange(len(rows)), start + np.arange(len(rows))] = 1.0
-        precision[start : start + len(rows)] = np.sum(np.asarray(metric.whiten(rows)) ** 2, axis=1)
-    return DiagonalMetric((variance / precision) ** 0.25)
+    return DiagonalMetric((np.asarray(metric.diagonal()) / np.asarray(metric.precision_diagonal())) ** 0.25)
 
 
 def spectrum_of(
@@ -112,7 +106,9 @@ def spectrum_of(
     """Spectrum of each metric against the mean of `hessians`; standard errors by the jackknife over draws."""
     indefinite = np.array([np.linalg.eigvalsh(h)[0] < 0 for h in hessians], dtype=float)
     share = Estimate(
-        float(indefinite.mean()), float(np.sqrt(indefinite.mean() * (1 - indefinite.mean()) / len(hessians))), len(hessians)
+        float(indefinite.mean()),
+        float(np.sqrt(indefinite.mean() * (1 - indefinite.mean()) / len(hessians))),
+        len(hessians),
     )
     rows = {}
     for name, metric in metrics.items():

@@ -12,6 +12,10 @@ VerdictName = Literal["trust", "start only", "do not use"]
 # a funnel .15, Rosenbrock pairs .5, a horseshoe above 1.
 TRUST_RESIDUAL = 0.1
 START_RESIDUAL = 0.45
+# Unexplained share of one coordinate's score: regressions and GLMs below .05; heavy log scales that mix
+# badly under a frozen metric .3 and above; a horseshoe 30.
+TRUST_COORDINATE = 0.2
+START_COORDINATE = 2.0
 TRUST_PARETO_K = 0.7  # above it importance ratios have no usable variance (Vehtari et al. 2024, JMLR 25(72))
 
 
@@ -24,7 +28,12 @@ class Verdict:
 
 
 def judge(
-    residual: Estimate | None, pareto_k: Estimate | None, finished: bool, ending: str, nonfinite_share: float = 0.0
+    residual: Estimate | None,
+    pareto_k: Estimate | None,
+    finished: bool,
+    ending: str,
+    nonfinite_share: float = 0.0,
+    worst_coordinate: tuple[str, Estimate] | None = None,
 ) -> Verdict:
     """Verdict from a fit's own evidence.
 
@@ -40,6 +49,13 @@ def judge(
         refusals.append(f"{text}: no linear preconditioner fits this posterior.")
     elif residual.value + 2 * residual.standard_error > TRUST_RESIDUAL:
         doubts.append(f"{text}: the posterior is visibly not Gaussian.")
+    if worst_coordinate is not None:
+        name, share = worst_coordinate
+        sentence = f"The fit leaves {share} of the score of `{name}` unexplained: it is not Gaussian given the others"
+        if share.value - 2 * share.standard_error > START_COORDINATE:
+            refusals.append(f"{sentence}, and no linear preconditioner helps it.")
+        elif share.value > TRUST_COORDINATE:
+            doubts.append(f"{sentence}.")
     if pareto_k is not None and pareto_k.value > TRUST_PARETO_K + pareto_k.standard_error:
         doubts.append(f"Pareto k̂ is {pareto_k}: the posterior has tails or corners that the fit misses.")
     if nonfinite_share > 0.01:

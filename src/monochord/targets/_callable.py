@@ -51,11 +51,7 @@ class CallableTarget(AbstractTarget):
         return jax.tree.unflatten(self.treedef, leaves)
 
     def observed_data(self):
-        return {
-            name: np.asarray(value)
-            for name, value in self.traced_data.items()
-            if hasattr(value, "dtype")
-        }
+        return {name: np.asarray(value) for name, value in self.traced_data.items() if hasattr(value, "dtype")}
 
     def _data(self):
         return {**self.traced_data, **dict(self.static_data)}
@@ -85,9 +81,7 @@ def callable_target(
             "Return a dictionary with one array for each parameter, for example {'mu': 0.0}."
         )
     shapes = tuple(leaf.shape for leaf in leaves)
-    names = tuple(
-        entry for name, shape in zip(leaf_names, shapes, strict=True) for entry in scalar_names(name, shape)
-    )
+    names = tuple(entry for name, shape in zip(leaf_names, shapes, strict=True) for entry in scalar_names(name, shape))
     traced, static = split_data(data or {})
     return CallableTarget(
         center=np.concatenate([leaf.ravel() for leaf in leaves]),
@@ -116,9 +110,7 @@ def _start_leaf(name: str, leaf) -> np.ndarray:
             "Pass a float or an array of floats."
         ) from None
     if not np.all(np.isfinite(array)):
-        raise ModelError(
-            f"`init` has a non-finite entry in `{name}`. A fit starts near `init`. Pass finite numbers."
-        )
+        raise ModelError(f"`init` has a non-finite entry in `{name}`. A fit starts near `init`. Pass finite numbers.")
     return array
 
 

@@ -49,9 +49,7 @@ class NumPyroTarget(AbstractTarget):
         return values
 
     def observed_data(self):
-        return {
-            name: np.asarray(self.traced_data[name]) for name in self.observed if name in self.traced_data
-        }
+        return {name: np.asarray(self.traced_data[name]) for name in self.observed if name in self.traced_data}
 
     def _data(self):
         return {**self.traced_data, **dict(self.static_data)}

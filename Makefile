@@ -1,0 +1,39 @@
+# Each target sets up what it needs: Python >= 3.11 with venv, and make, are enough.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PYTEST_ARGS ?=
+
+.PHONY: demo test check nightly bench clean constraints
+
+demo: $(VENV)/.installed
+	$(BIN)/monochord demo --output posterior.nc
+
+test: $(VENV)/.installed
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not nightly" $(PYTEST_ARGS)
+
+nightly: $(VENV)/.installed
+	$(BIN)/python -m pytest -n 2 --dist loadfile $(PYTEST_ARGS)
+
+check: $(VENV)/.installed
+	$(BIN)/ruff format --check src tests benchmarks examples
+	$(BIN)/ruff check src tests benchmarks examples
+	$(BIN)/lint-imports
+	$(BIN)/pyright
+
+bench: $(VENV)/.installed
+	$(BIN)/python -m benchmarks.main_job
+	$(BIN)/python -m benchmarks.quick_start
+
+$(VENV)/.installed: pyproject.toml constraints.txt
+	$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11) and 'Monochord needs Python 3.11 or newer: make PYTHON=/path/to/python')"
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[demo,test,check]'
+	touch $@
+
+# Pins what the environment holds now; run it after trying newer versions.
+constraints: $(VENV)/.installed
+	$(BIN)/python -m pip freeze --exclude-editable --exclude monochord > constraints.txt
+
+clean:
+	rm -rf $(VENV) dist .pytest_cache .ruff_cache .import_linter_cache
