@@ -29,7 +29,7 @@ class SummaryRow(NamedTuple):
 
 def pareto_shape(log_ratios: np.ndarray) -> float:
     """Pareto shape k̂ of importance ratios exp(`log_ratios`), shape ``(draws,)``."""
-    from arviz_stats.base import array_stats
+    from arviz_stats.base.array import array_stats
 
     _, shape = array_stats.psislw(-np.asarray(log_ratios)[None, :], axis=-1)
     return float(np.ravel(shape)[0])
@@ -37,7 +37,7 @@ def pareto_shape(log_ratios: np.ndarray) -> float:
 
 def bulk_and_tail_ess(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Bulk and tail ESS of each coordinate of draws shaped (chains, draws, *event)."""
-    from arviz_stats.base import array_stats
+    from arviz_stats.base.array import array_stats
 
     moved = np.moveaxis(np.asarray(x), (0, 1), (-2, -1))
     bulk = array_stats.ess(moved, method="bulk")
@@ -57,7 +57,7 @@ def smallest_ess(x: np.ndarray) -> float:
 
 def summary_rows(posterior) -> list[SummaryRow]:
     """One row for each scalar of a posterior group (an xarray dataset), named as in the model."""
-    from arviz_stats.base import array_stats
+    from arviz_stats.base.array import array_stats
 
     rows = []
     for name, variable in posterior.data_vars.items():

@@ -16,12 +16,12 @@ def named_key(seed: int, name: str) -> Key:
     """
     spawn = tuple(name.encode())
     words = np.random.SeedSequence(seed, spawn_key=spawn).generate_state(2, np.uint32)
-    return jax.random.wrap_key_data(np.asarray(words), impl="threefry2x32")
+    return jax.random.wrap_key_data(words, impl="threefry2x32")  # pyright: ignore[reportArgumentType]
 
 
 def host_generator(key: Key, *path: int) -> np.random.Generator:
     """NumPy generator for host-side draws, a function of `key` and the integers in `path` alone."""
-    if jax.dtypes.issubdtype(key.dtype, jax.dtypes.prng_key):
+    if jax.numpy.issubdtype(key.dtype, jax.dtypes.prng_key):
         key = jax.random.key_data(key)
     words = [int(word) for word in np.asarray(key).ravel()]
     return np.random.default_rng(np.random.SeedSequence(words, spawn_key=path))
@@ -30,4 +30,4 @@ def host_generator(key: Key, *path: int) -> np.random.Generator:
 def fold_key(key: Key, *path: int) -> Key:
     """A new key from `key` and integers, made on the host like `named_key`."""
     words = host_generator(key, *path).integers(0, 2**32, size=2, dtype=np.uint32)
-    return jax.random.wrap_key_data(words, impl="threefry2x32")
+    return jax.random.wrap_key_data(words, impl="threefry2x32")  # pyright: ignore[reportArgumentType]

@@ -16,7 +16,7 @@ from monochord.fits import FitResult, FitStatus, Staged
 from monochord.gaussian import Gaussian
 from monochord.metrics import AbstractMetric, Dense, Diagonal, LowRank, identity_metric
 from monochord.output import to_output
-from monochord.progress import reporter
+from monochord.progress import Reporter, reporter
 from monochord.sampling import Draws, SamplerSettings
 from monochord.settings import check_choice, check_count, check_fraction, check_positive
 from monochord.spectra import DENSE_LIMIT, Spectrum, best_diagonal, spectrum_of
@@ -83,7 +83,7 @@ def fit(
     family: str | None = None,
     initial=None,
     max_steps: int = fits.MAX_STEPS,
-    progress: bool | Callable | None = None,
+    progress: bool | Callable | Reporter | None = None,
     **model_options,
 ) -> FitResult:
     """Fit a Gaussian whose covariance serves as the metric.
@@ -139,7 +139,7 @@ def spectrum(
             "Compare gradients per effective draw of short runs instead."
         )
     seed = _resolved_seed(seed)
-    result = fit if fit is not None else _fit(chosen, seed)
+    result = fit if fit is not None else _fit(chosen, seed=seed)
     gaussian = _gaussian_of(result)
     points = gaussian.sample(host_generator(named_key(seed, "spectrum")), num_draws)
     curvatures = hessians(chosen, points)
@@ -173,7 +173,7 @@ def sample(
     target_accept: float = 0.8,  # Stan's default for adapt_delta (reference manual)
     max_tree_depth: int = 10,  # Stan's default
     target_ess: float | None = None,
-    progress: bool | Callable | None = None,
+    progress: bool | Callable | Reporter | None = None,
     **model_options,
 ):
     """Sample a posterior; an ArviZ DataTree with groups posterior, sample_stats and observed_data.

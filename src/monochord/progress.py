@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Callable
+from typing import Any
 
 
 class Reporter:
@@ -45,7 +46,7 @@ class TerminalReporter(Reporter):
     def __init__(self, is_live: bool):
         self._is_live = is_live
         self._progress = None
-        self._tasks: dict[str, int] = {}
+        self._tasks: dict[str, Any] = {}
         self._depth = 0
 
     def __enter__(self):

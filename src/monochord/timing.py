@@ -30,10 +30,10 @@ def listen() -> None:
     _is_listening = True
 
 
-def _heard(event: str, duration: float, **_) -> None:
+def _heard(event: str, duration_secs: float, **kwargs: str | int) -> None:
     global _compile_seconds, _num_compiled
     if event.startswith("/jax/core/compile"):
-        _compile_seconds += duration
+        _compile_seconds += duration_secs
         _num_compiled += event.endswith("backend_compile_duration")
 
 

@@ -74,11 +74,13 @@ def load_target(model_path: Path, data_path: Path | None):
     import monochord as mc
 
     module = load_module(model_path)
+    make_data = getattr(module, "data", None)
     if data_path is not None:
         data = read_data(data_path)
+    elif callable(make_data):
+        data = _checked_data(make_data(), model_path)
     else:
-        make_data = getattr(module, "data", None)
-        data = make_data() if callable(make_data) else {}
+        data = {}
     if callable(getattr(module, "model", None)):
         _match_fields(module.model, data, skip=0, model_path=model_path)
         return mc.target(module.model, data=data)
@@ -95,6 +97,15 @@ def load_target(model_path: Path, data_path: Path | None):
         f"`{model_path}` defines neither model(**data) (NumPyro) nor log_density(params, **data) (JAX). One of them is the "
         "model. Define one."
     )
+
+
+def _checked_data(made: Any, model_path: Path) -> dict[str, Any]:
+    if not isinstance(made, dict):
+        raise DataError(
+            f"data() in `{model_path}` returned a {type(made).__name__}. The model's arguments come from it by name. "
+            "Return a dictionary."
+        )
+    return made
 
 
 def _match_fields(function, data: dict[str, Any], skip: int, model_path: Path) -> None:

@@ -10,7 +10,7 @@ from monochord.arrays import Key
 from monochord.cost import Cost
 from monochord.estimate import Estimate
 from monochord.gaussian import Gaussian
-from monochord.targets import AbstractTarget
+from monochord.targets import AbstractTarget, Evaluations
 
 
 class FitStatus(enum.Enum):
@@ -60,19 +60,33 @@ class StepInfo:
     best_log_density: float | None = None
 
 
-class AbstractFit(eqx.Module):
-    """A fit algorithm: pure `init` and `step`; `run` owns the only loop.
+@dataclasses.dataclass(frozen=True)
+class AbstractFitState:
+    """What the driver reads of a state. `stage` "done" ends the fit; `check` are draws of the final Gaussian."""
 
-    A state has `status`, `cost`, `repairs`, `num_steps` and `best` (a `Scored` or None).
-    """
+    stage: str
+    num_steps: int
+    status: FitStatus
+    cost: Cost
+    repairs: Repairs
+    current: Gaussian | None
+    best: Scored | None
+    check: Evaluations | None
+
+    @property
+    def gaussian(self) -> Gaussian:
+        """The current Gaussian, in stages that have one."""
+        assert self.current is not None, f"stage {self.stage} has no Gaussian yet"
+        return self.current
+
+
+class AbstractFit(eqx.Module):
+    """A fit algorithm: pure `init` and `step`; `run` owns the only loop."""
 
     @abc.abstractmethod
-    def init(self, key: Key, target: AbstractTarget, initial=None):
+    def init(self, key: Key, target: AbstractTarget, initial=None) -> "AbstractFitState":
         """State before the first step; may spend gradients on starts."""
 
     @abc.abstractmethod
-    def step(self, key: Key, target: AbstractTarget, state) -> tuple[object, StepInfo]:
+    def step(self, key: Key, target: AbstractTarget, state) -> tuple["AbstractFitState", StepInfo]:
         """One step: at most one batch of gradients."""
-
-
-__all__ = ["AbstractFit", "Cost", "FitStatus", "Repairs", "Scored", "StepInfo"]

@@ -40,15 +40,9 @@ def match(family: AbstractFamily, prior: Gaussian, points: Evaluations, strength
 
 @match.register
 def _(family: Diagonal, prior: Gaussian, points: Evaluations, strength: float) -> Gaussian:
-    x_mean, score_mean = points.x.mean(0), points.score.mean(0)
-    shrunk = strength / (1.0 + strength)
-    u = strength * points.score.var(0) + shrunk * score_mean**2
-    v = prior.metric.diagonal() + strength * points.x.var(0) + shrunk * (prior.mean - x_mean) ** 2
-    variance = 2.0 * v / (1.0 + np.sqrt(1.0 + 4.0 * u * v))
-    if not np.all(np.isfinite(variance) & (variance > 0)):
-        raise np.linalg.LinAlgError("the diagonal score match left no positive variance")
-    mean = (prior.mean + strength * (variance * score_mean + x_mean)) / (1.0 + strength)
-    return Gaussian(mean, DiagonalMetric(np.sqrt(variance)))
+    metric = _match_diagonal(prior, points, strength)
+    drift = metric.matvec(points.score.mean(0)) + points.x.mean(0)
+    return Gaussian((prior.mean + strength * drift) / (1.0 + strength), metric)
 
 
 @match.register
@@ -66,15 +60,15 @@ def _(family: LowRank, prior: Gaussian, points: Evaluations, strength: float) ->
     """Diagonal match first; then the full match within the span of the batch, of which the `rank`
     directions furthest from 1 are kept. Outside that span the match is the identity, so nothing is lost.
     """
-    base = match(Diagonal(), Gaussian(prior.mean, _diagonal_of(prior)), points, strength)
-    z = base.metric.whiten(points.x - prior.mean)
-    score = base.metric.whiten_covector(points.score)
+    diagonal = _match_diagonal(prior, points, strength)
+    z = diagonal.whiten(points.x - prior.mean)
+    score = diagonal.whiten_covector(points.score)
     basis = _orthonormal_span(np.concatenate([z, score]))
     mean, inner = _match_whitened(z @ basis, score @ basis, strength)
     eigenvalues, vectors = np.linalg.eigh(inner)
     keep = np.argsort(-np.abs(np.log(eigenvalues)))[: min(family.rank, len(eigenvalues))]
-    metric = LowRankMetric(base.metric.scale, basis @ vectors[:, keep], eigenvalues[keep])
-    return Gaussian(prior.mean + base.metric.unwhiten(basis @ mean), metric)
+    metric = LowRankMetric(diagonal.scale, basis @ vectors[:, keep], eigenvalues[keep])
+    return Gaussian(prior.mean + diagonal.unwhiten(basis @ mean), metric)
 
 
 def _match_whitened(z, score, strength):
@@ -96,8 +90,14 @@ def _match_whitened(z, score, strength):
     return mean, covariance
 
 
-def _diagonal_of(gaussian: Gaussian) -> DiagonalMetric:
-    return DiagonalMetric(np.sqrt(gaussian.metric.diagonal()))
+def _match_diagonal(prior: Gaussian, points: Evaluations, strength: float) -> DiagonalMetric:
+    shrunk = strength / (1.0 + strength)
+    u = strength * points.score.var(0) + shrunk * points.score.mean(0) ** 2
+    v = np.asarray(prior.metric.diagonal()) + strength * points.x.var(0) + shrunk * (prior.mean - points.x.mean(0)) ** 2
+    variance = 2.0 * v / (1.0 + np.sqrt(1.0 + 4.0 * u * v))
+    if not np.all(np.isfinite(variance) & (variance > 0)):
+        raise np.linalg.LinAlgError("the diagonal score match left no positive variance")
+    return DiagonalMetric(np.sqrt(variance))
 
 
 def _orthonormal_span(rows):

@@ -10,7 +10,7 @@ from monochord.arrays import Key, fold_key
 from monochord.cost import Cost
 from monochord.errors import MonochordError
 from monochord.estimate import Estimate, mean_estimate
-from monochord.fits._base import AbstractFit, FitStatus, Repairs, StepInfo
+from monochord.fits._base import AbstractFit, AbstractFitState, FitStatus, Repairs, StepInfo
 from monochord.fits._score import coordinate_residuals, elbo_terms
 from monochord.gaussian import Gaussian
 from monochord.spectra import Verdict, judge
@@ -47,7 +47,7 @@ class FitResult:
 
     @property
     def verdict(self) -> str:
-        """ "trust", "start only" or "do not use"."""
+        """One of "trust", "start only" and "do not use"."""
         return self.judgement.name
 
     @property
@@ -85,7 +85,7 @@ def run(
     *,
     initial=None,
     max_steps: int = MAX_STEPS,
-    state=None,
+    state: AbstractFitState | None = None,
     callback: Callable[[StepInfo], None] | None = None,
     throw: bool = False,
 ) -> FitResult:

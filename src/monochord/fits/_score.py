@@ -17,7 +17,7 @@ def antithetic_batch(
 
 
 def elbo_terms(gaussian: Gaussian, points: Evaluations) -> np.ndarray:
-    """log p − log q at each point, in nats (p without its constant)."""
+    """Log p − log q at each point, in nats (p without its constant)."""
     return points.log_density - np.asarray(gaussian.log_prob(points.x))
 
 

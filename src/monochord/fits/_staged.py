@@ -23,7 +23,7 @@ import numpy as np
 from monochord.arrays import Key, host_generator
 from monochord.cost import Cost
 from monochord.fits import _lbfgs
-from monochord.fits._base import AbstractFit, FitStatus, Repairs, Scored, StepInfo
+from monochord.fits._base import AbstractFit, AbstractFitState, FitStatus, Repairs, Scored, StepInfo
 from monochord.fits._match import match
 from monochord.fits._score import antithetic_batch, scored
 from monochord.fits._shift import is_shifted, newton_shift
@@ -45,22 +45,14 @@ POOR_RESIDUAL = 2.0  # a candidate above it is further from the target than a un
 
 
 @dataclasses.dataclass(frozen=True)
-class StagedState:
+class StagedState(AbstractFitState):
     """Everything a step needs; `stage` names what the next step does."""
 
-    stage: str
-    num_steps: int
     num_stage_steps: int
     searches: tuple[_lbfgs.Search, ...]
-    current: Gaussian | None
-    best: Scored | None
     scores: tuple[Scored, ...]  # accepted evidence of this stage, oldest first, the last eight
     buffer: tuple[Evaluations, ...]
     strength: float
-    status: FitStatus
-    cost: Cost
-    repairs: Repairs
-    check: Evaluations | None = None
 
 
 def default_family(dim: int) -> AbstractFamily:
@@ -106,8 +98,20 @@ class Staged(AbstractFit):
                 break
         status = FitStatus.running if searches else FitStatus.no_finite_start
         return StagedState(
-            "descent", 0, 0, searches, None, None, (), (), FIRST_STRENGTH, status, cost, Repairs(nonfinite_points=nonfinite)
-        )  # fmt: skip
+            stage="descent",
+            num_steps=0,
+            status=status,
+            cost=cost,
+            repairs=Repairs(nonfinite_points=nonfinite),
+            current=None,
+            best=None,
+            check=None,
+            num_stage_steps=0,
+            searches=searches,
+            scores=(),
+            buffer=(),
+            strength=FIRST_STRENGTH,
+        )
 
     def step(self, key: Key, target: AbstractTarget, state: StagedState) -> tuple[StagedState, StepInfo]:
         rng = host_generator(key)
@@ -155,6 +159,7 @@ class Staged(AbstractFit):
             candidate = scored(gaussian, points)
             if best is None or not candidate.elbo.value <= best.elbo.value:
                 best, buffer = candidate, (points.take(points.finite()),)
+        assert best is not None  # a search always ends somewhere
         poor = not best.residual.value < POOR_RESIDUAL
         needs_diagonal = poor or isinstance(family, LowRank)
         if needs_diagonal and not isinstance(family, Diagonal):
@@ -164,20 +169,19 @@ class Staged(AbstractFit):
 
     def _match_step(self, rng, target, state: StagedState) -> StagedState:
         """Draw from the current Gaussian, judge it, and match anew or go back."""
-        assert state.current is not None
         diagonal = state.stage == "diagonal"
-        points = antithetic_batch(target, state.current, rng, 8 if diagonal else _num_pairs(target.dim))
+        points = antithetic_batch(target, state.gaussian, rng, 8 if diagonal else _num_pairs(target.dim))
         state = _spend(state, points)
-        evidence = scored(state.current, points)
+        evidence = scored(state.gaussian, points)
         finite = points.finite()
         share = float(np.mean(finite))
         if share > 0.5 and _not_worse(evidence, state.best):
             best = evidence if state.best is None or evidence.elbo.value > state.best.elbo.value else state.best
             strength = min(MAX_STRENGTH, 4.0 * state.strength)
             state = dataclasses.replace(state, best=best, strength=strength, scores=(*state.scores[-7:], evidence))
-            prior = state.current
+            prior = state.gaussian
         else:
-            prior = state.best.gaussian if state.best is not None else _shrunk(state.current)
+            prior = state.best.gaussian if state.best is not None else _shrunk(state.gaussian)
             state = dataclasses.replace(
                 state, strength=state.strength / 8.0, repairs=state.repairs.add(rejected_updates=1)
             )
@@ -192,7 +196,7 @@ class Staged(AbstractFit):
         if not state.scores:
             return state if state.num_stage_steps < 20 else _finish(state, FitStatus.diverged)
         latest = state.scores[-1]
-        if not np.all(np.abs(state.current.mean) < 1e150) or not np.isfinite(state.current.entropy()):
+        if not np.all(np.abs(state.gaussian.mean) < 1e150) or not np.isfinite(state.gaussian.entropy()):
             return _finish(state, FitStatus.diverged)
         if state.stage == "diagonal":
             if _has_settled(state.scores, window=2) or state.num_stage_steps >= 20:
@@ -206,10 +210,14 @@ class Staged(AbstractFit):
 
     def _check(self, rng, target, state: StagedState) -> StagedState:
         """Evidence for the final Gaussian from fresh draws; back to the best one seen if it is worse."""
-        points = antithetic_batch(target, state.current, rng, self.check_pairs)
+        points = antithetic_batch(target, state.gaussian, rng, self.check_pairs)
         state = _spend(state, points)
-        evidence = scored(state.current, points)
-        if state.best is not None and state.current is not state.best.gaussian and not _not_worse(evidence, state.best):
+        evidence = scored(state.gaussian, points)
+        if (
+            state.best is not None
+            and state.gaussian is not state.best.gaussian
+            and not _not_worse(evidence, state.best)
+        ):
             return dataclasses.replace(
                 state, current=state.best.gaussian, repairs=state.repairs.add(rejected_updates=1)
             )

@@ -39,7 +39,7 @@ class AbstractMetric(eqx.Module):
 
     @abc.abstractmethod
     def log_det(self) -> Float[Array, ""]:
-        """log det Σ."""
+        """Log det Σ."""
 
     @abc.abstractmethod
     def diagonal(self) -> Float[Array, " dim"]:

@@ -1,12 +1,12 @@
 """Shape and value checks shared by the public constructors of metrics."""
 
-import jax
 import numpy as np
+from jax.core import Tracer
 
 
 def is_traced(array) -> bool:
     """True inside a JAX transformation, where values cannot be looked at (nor pytree placeholders)."""
-    return isinstance(array, jax.core.Tracer) or not hasattr(array, "shape")
+    return isinstance(array, Tracer) or not hasattr(array, "shape")
 
 
 def check_vector(array, name: str):

@@ -64,9 +64,9 @@ class DenseMetric(AbstractMetric):
                 f"eigenvalue of its correlation {smallest:.2e}). The covariance of n draws has rank n - 1 at "
                 "most. Use more draws than coordinates, or shrink it towards its diagonal."
             ) from None
-        from scipy.linalg.lapack import dtrtri
+        from scipy.linalg import solve_triangular
 
-        inverse, _ = dtrtri(factor, lower=1)
+        inverse = solve_triangular(factor, np.eye(len(factor)), lower=True)
         return cls(factor * scale[:, None], inverse / scale[None, :])
 
     @property

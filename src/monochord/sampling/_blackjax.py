@@ -4,9 +4,8 @@ One block function serves warm-up and sampling: its length, step size and trajec
 arguments, so that nothing compiles between them.
 """
 
-import math
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import blackjax.mcmc.hmc as blackjax_hmc
 import blackjax.mcmc.nuts as blackjax_nuts
@@ -75,7 +74,7 @@ def engine_metric(metric: AbstractMetric) -> EngineMetric:
         }
         return operations[inv, trans](element)
 
-    return EngineMetric(sample_momentum, kinetic_energy, check_turning, scale)
+    return EngineMetric(sample_momentum, kinetic_energy, check_turning, scale)  # pyright: ignore[reportArgumentType]
 
 
 @partial(jax.jit, static_argnames="spec")
@@ -100,7 +99,7 @@ def run_block(
     zeros = jnp.zeros((spec.capacity,), dtype)
     rows = jnp.zeros((spec.capacity, position.x.shape[0]), dtype)
     empty = Block(rows, rows, zeros, zeros, zeros, jnp.zeros((spec.capacity,), jnp.int32), zeros)
-    state = blackjax_hmc.HMCState(*position)
+    state: Any = blackjax_hmc.HMCState(*tuple[Any, ...](position))  # the engine's annotations say float for arrays
 
     def body(i, carry):
         state, block = carry
@@ -132,7 +131,7 @@ def _nuts_step(key, state, target, metric, step_size, trajectory_length, spec):
     """
     key_step, key_kernel = jax.random.split(key)
     factor = jax.random.uniform(key_step, (), state.position.dtype, 1.0 - NUTS_JITTER, 1.0 + NUTS_JITTER)
-    kernel = blackjax_nuts.build_kernel(divergence_threshold=DIVERGENCE_THRESHOLD)  # type: ignore[arg-type]
+    kernel: Any = blackjax_nuts.build_kernel(divergence_threshold=int(DIVERGENCE_THRESHOLD))
     return kernel(key_kernel, state, target.log_density, step_size * factor, engine_metric(metric), spec.max_tree_depth)
 
 
@@ -141,8 +140,5 @@ def _hmc_step(key, state, target, metric, step_size, trajectory_length, spec):
     key_length, key_kernel = jax.random.split(key)
     length = trajectory_length * jax.random.uniform(key_length, (), state.position.dtype, 0.5, 1.5)
     num_steps = jnp.clip(jnp.round(length / step_size), 1, 2**spec.max_tree_depth - 1).astype(jnp.int32)
-    kernel = blackjax_hmc.build_kernel(divergence_threshold=DIVERGENCE_THRESHOLD)
+    kernel: Any = blackjax_hmc.build_kernel(divergence_threshold=DIVERGENCE_THRESHOLD)
     return kernel(key_kernel, state, target.log_density, step_size, engine_metric(metric), num_steps)
-
-
-QUARTER_PERIOD = math.pi / 2

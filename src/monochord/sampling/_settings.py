@@ -13,7 +13,8 @@ Refine = Callable[[Gaussian, Evaluations], Gaussian]
 @dataclasses.dataclass(frozen=True)
 class SamplerSettings:
     """What a run was asked for. `windows` are warm-up windows in iterations a chain, each followed by `refine`;
-    `fallback` those of a trusted metric that disappoints."""
+    `fallback` those of a trusted metric that disappoints.
+    """
 
     num_chains: int
     num_draws: int

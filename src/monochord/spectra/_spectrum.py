@@ -113,7 +113,7 @@ def spectrum_of(
     rows = {}
     for name, metric in metrics.items():
         figures = _jackknife(lambda mean, metric=metric: _figures(metric, mean, target_accept), hessians)
-        rows[name] = MetricSpectrum(name, *figures, share)
+        rows[name] = MetricSpectrum(name, *figures, share)  # pyright: ignore[reportCallIssue]
     return Spectrum(rows, target_accept, gradients)
 
 

@@ -64,20 +64,19 @@ def assert_moments_close(values, mean, covariance, *, must_detect: float, must_d
     `values` has shape (chains, draws, dim); chains are independent and each starts at stationarity, so the
     averages of chains are independent and their spread gives the standard error. Compared are the
     components of z = R⁻¹(x − mean), covariance = R Rᵀ, and all products zᵢzⱼ (expected: 0 and the identity).
-    `must_detect` and `must_detect_square` are in those unit scales; the rates are of `assert_mean_close`,
-    each for means and for products. Use 100 chains or more: the errors are taken as normal.
+    `must_detect` and `must_detect_square` are in those unit scales; the rates are those of `assert_mean_close`.
+    Use 100 chains or more: the errors are taken as normal.
     """
     values = np.asarray(values, dtype=np.float64)
     root = np.linalg.cholesky(np.asarray(covariance, dtype=np.float64))
     z = np.linalg.solve(root, np.swapaxes(values - mean, -1, -2))  # (chains, dim, draws)
     pairs = np.tril_indices(z.shape[1])
     products = (z[:, pairs[0]] * z[:, pairs[1]]).mean(-1)
-    for chain_means, expected, detect in (
-        (z.mean(-1), np.zeros(z.shape[1]), must_detect),
-        (products, (pairs[0] == pairs[1]).astype(float), must_detect_square),
-    ):
-        error = chain_means.std(0, ddof=1) / np.sqrt(len(chain_means))
-        assert_mean_close(chain_means.mean(0), error, expected, must_detect=detect, **rates)
+    averages = np.concatenate([z.mean(-1), products], axis=1)
+    expected = np.concatenate([np.zeros(z.shape[1]), pairs[0] == pairs[1]])
+    detect = np.concatenate([np.full(z.shape[1], must_detect), np.full(len(pairs[0]), must_detect_square)])
+    error = averages.std(0, ddof=1) / np.sqrt(len(averages))
+    assert_mean_close(averages.mean(0), error, expected, must_detect=detect, **rates)
 
 
 def _check_probability(name: str, value: float) -> None:

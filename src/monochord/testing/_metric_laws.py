@@ -80,6 +80,12 @@ class MetricLaws:
             assert diagonal.shape == (metric.dim,)
             np.testing.assert_allclose(diagonal, np.diag(np.asarray(metric.dense())), rtol=TOLERANCE)
 
+    def test_precision_diagonal_is_that_of_the_inverse(self):
+        """Catches: 1/Σ_ii, which agrees for diagonal metrics only."""
+        for metric, _, _ in self._cases():
+            expected = np.diag(np.asarray(metric.solve(np.eye(metric.dim))))
+            np.testing.assert_allclose(metric.precision_diagonal(), expected, rtol=TOLERANCE)
+
     def test_batches_act_row_by_row(self):
         """Catches: an operation that maps the first axis, or mixes rows."""
         for metric, _, vectors in self._cases():
@@ -134,7 +140,7 @@ _OPERATIONS = ("whiten", "unwhiten", "whiten_covector", "unwhiten_covector", "ma
 
 def _everything(metric, vectors):
     values = {name: getattr(metric, name)(vectors) for name in _OPERATIONS}
-    return {**values, "log_det": metric.log_det(), "diagonal": metric.diagonal(), "dense": metric.dense()}
+    return {**values, "log_det": metric.log_det(), "diagonal": metric.diagonal(), "precision": metric.precision_diagonal(), "dense": metric.dense()}
 
 
 def _size(metric) -> float:

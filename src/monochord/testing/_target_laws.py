@@ -38,7 +38,7 @@ class TargetLaws:
         center = np.asarray(target.center)
         assert center.shape == (target.dim,) and np.issubdtype(center.dtype, np.floating)
         assert np.all(np.isfinite(center))
-        assert np.isfinite(evaluate(target, center).log_density[0]), "the density is not finite at the centre"
+        assert np.isfinite(evaluate(target, center[None]).log_density[0]), "the density is not finite at the centre"
 
     def test_gradient_agrees_with_finite_differences(self):
         """Catches: stop_gradient, a custom gradient or a `where` with a wrong branch, lanes mixed up."""
@@ -56,7 +56,7 @@ class TargetLaws:
         target, x = self.target(), self._points(11)
         whole = evaluate(target, x)
         for index in (0, 7, 10):
-            one = evaluate(target, x[index])
+            one = evaluate(target, x[index : index + 1])
             np.testing.assert_allclose(one.log_density[0], whole.log_density[index], rtol=1e-12)
             np.testing.assert_allclose(one.score[0], whole.score[index], rtol=1e-9, atol=1e-9)
 

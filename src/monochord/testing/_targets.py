@@ -41,7 +41,7 @@ def funnel_moments(dim: int = 10, scale: float = 3.0) -> tuple[np.ndarray, np.nd
 
 
 def banana_target(curvature: float = 0.3, scale: float = 2.0) -> CallableTarget:
-    """x ~ N(0, scale²), y ~ N(curvature (x² − scale²), 1): skewed and bent. Moments: `banana_moments`."""
+    """X ~ N(0, scale²), y ~ N(curvature (x² − scale²), 1): skewed and bent. Moments: `banana_moments`."""
     data = {"curvature": np.asarray(curvature), "scale": np.asarray(scale)}
     return callable_target(_banana, {"x": 0.0, "y": 0.0}, data)
 
