@@ -22,6 +22,8 @@ class Estimate(NamedTuple):
             return str(self.value)
         if not math.isfinite(self.standard_error) or self.standard_error == 0:
             return f"{self.value:.4g}"
+        if max(abs(self.value), abs(self.standard_error)) >= 1e10:
+            return f"{self.value:.4g} ± {self.standard_error:.1g}"
         decimals = max(0, 1 - math.floor(math.log10(abs(self.standard_error))))
         return f"{self.value:.{decimals}f} ± {self.standard_error:.{decimals}f}"
 

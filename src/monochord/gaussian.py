@@ -38,7 +38,7 @@ class Gaussian(eqx.Module):
         """Independent draws, made on the host."""
         return np.asarray(self.place(rng.standard_normal((num_draws, self.dim))))
 
-    def log_prob(self, x: Float[Array, "*batch dim"]) -> Float[Array, "*batch"]:
+    def log_prob(self, x: Float[Array, "*batch dim"]) -> Float[Array, "*batch"] | float:
         """Normalised log density."""
         z = self.metric.whiten(x - self.mean)
         return -0.5 * ((z**2).sum(-1) + self.metric.log_det() + self.dim * math.log(2 * math.pi))

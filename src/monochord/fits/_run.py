@@ -27,7 +27,8 @@ class FitResult:
     the target's constant. `score_residual` is E‖Lᵀ(score_p − score_q)‖²/dim under q: 0 for a Gaussian
     target. `worst_coordinate` is the parameter whose score the fit explains least, with the unexplained
     share. `pareto_k` is the tail index of p/q. All come from draws made after the last update.
-    `state` resumes the fit: ``run(key, target, algorithm, state=result.state)``.
+    `state` resumes the fit: ``run(key, target, algorithm, state=result.state)``; where it stopped at
+    `max_steps` it is the state before the evidence was drawn.
     """
 
     gaussian: Gaussian | None
@@ -99,10 +100,12 @@ def run(
     trace: list[StepInfo] = []
     if state is None:
         state = algorithm.init(key, target, initial)
+    resumable = None
     while state.status is not FitStatus.no_finite_start and state.stage != "done":
-        if state.num_steps >= max_steps:
+        if resumable is None and state.num_steps >= max_steps:
+            resumable = state
             state = dataclasses.replace(state, status=FitStatus.max_steps)
-            if state.stage == "check" or state.current is None:
+            if state.current is None:
                 break
             state = dataclasses.replace(state, stage="check")
         state, info = algorithm.step(fold_key(key, 1, state.num_steps), target, state)
@@ -111,7 +114,7 @@ def run(
             callback(info)
     if throw and state.status in (FitStatus.no_finite_start, FitStatus.diverged):
         raise MonochordError(f"{state.status.value} Run the model check for its causes: `monochord.check(target)`.")
-    return _result(target, state, tuple(trace))
+    return dataclasses.replace(_result(target, state, tuple(trace)), state=resumable or state)
 
 
 def _result(target, state, trace) -> FitResult:
@@ -123,6 +126,9 @@ def _result(target, state, trace) -> FitResult:
         worst = _worst_coordinate(target, best.gaussian, state.check)
     finished = state.status in (FitStatus.converged, FitStatus.settled)
     residual = best.residual if best is not None else None
+    judgement = judge(residual, pareto_k, finished, state.status.value, share, worst)
+    if state.status is FitStatus.diverged:
+        judgement = Verdict("do not use", (state.status.value,))
     return FitResult(
         gaussian=best.gaussian if best is not None else None,
         elbo=best.elbo if best is not None else None,
@@ -130,7 +136,7 @@ def _result(target, state, trace) -> FitResult:
         worst_coordinate=worst,
         pareto_k=pareto_k,
         status=state.status,
-        judgement=judge(residual, pareto_k, finished, state.status.value, share, worst),
+        judgement=judgement,
         cost=state.cost,
         repairs=state.repairs,
         trace=trace,
@@ -156,6 +162,8 @@ def _pareto_k(log_ratios) -> Estimate:
     from monochord._arviz import pareto_shape
 
     log_ratios = log_ratios[np.isfinite(log_ratios)]
+    if len(log_ratios) and np.ptp(log_ratios) <= 1e-8 * (1.0 + np.max(np.abs(log_ratios))):
+        return Estimate(0.0, 0.0, len(log_ratios))  # equal to rounding: there is no tail
     if len(log_ratios) < 25:
         return Estimate(float("nan"), float("nan"), len(log_ratios))
     shape = pareto_shape(log_ratios)

@@ -41,6 +41,7 @@ from monochord.targets import AbstractTarget, Evaluations, evaluate, idle_lanes,
 DENSE_LIMIT = 250  # above it batches of useful size leave a full covariance too noisy
 MAX_STRENGTH = 1e3
 FIRST_STRENGTH = 1e2
+RUNAWAY = 1e12  # of coordinates and scales: no parameter in a sensible unit is that large
 POOR_RESIDUAL = 2.0  # a candidate above it is further from the target than a unit Gaussian from a shifted one
 
 
@@ -152,6 +153,8 @@ class Staged(AbstractFit):
         """Score a Gaussian at the end of each distinct descent and keep the one of highest ELBO."""
         family = self._family(target)
         best, buffer = None, ()
+        if any(np.max(np.abs(search.x)) > RUNAWAY for search in state.searches):
+            return dataclasses.replace(state, status=FitStatus.diverged, stage="done")
         for search in _distinct_ends(state.searches, target.dim):
             gaussian = _laplace_like(family, search)
             points = antithetic_batch(target, gaussian, rng, 8)
@@ -196,7 +199,7 @@ class Staged(AbstractFit):
         if not state.scores:
             return state if state.num_stage_steps < 20 else _finish(state, FitStatus.diverged)
         latest = state.scores[-1]
-        if not np.all(np.abs(state.gaussian.mean) < 1e150) or not np.isfinite(state.gaussian.entropy()):
+        if _has_run_away(state.gaussian):
             return _finish(state, FitStatus.diverged)
         if state.stage == "diagonal":
             if _has_settled(state.scores, window=2) or state.num_stage_steps >= 20:
@@ -221,6 +224,8 @@ class Staged(AbstractFit):
             return dataclasses.replace(
                 state, current=state.best.gaussian, repairs=state.repairs.add(rejected_updates=1)
             )
+        if np.all(points.finite()) and np.any(np.all(points.score == 0.0, axis=0)):  # a coordinate that is flat
+            state = dataclasses.replace(state, status=FitStatus.diverged)
         return dataclasses.replace(state, best=evidence, scores=(evidence,), check=points, stage="done")
 
     def _family(self, target) -> AbstractFamily:
@@ -262,14 +267,14 @@ def _is_active(search: _lbfgs.Search, searches, dim: int) -> bool:
         return False
     if search.num_accepted < 5 or len(search.recent) < 4:
         return True
-    return search.decrement > 0.05 * dim or search.recent[-4] - search.potential > 0.2 * dim
+    return bool(search.decrement > 0.05 * dim or search.recent[-4] - search.potential > 0.2 * dim)
 
 
 def _distinct_ends(searches, dim: int) -> list[_lbfgs.Search]:
     """The best end, and others that are close to it in potential, at most four."""
     best = min(search.potential for search in searches)
     margin = 20.0 + 2.0 * dim
-    return sorted((s for s in searches if s.potential < best + margin), key=lambda s: s.potential)[:4]
+    return sorted((s for s in searches if s.potential <= best + margin), key=lambda s: s.potential)[:4]
 
 
 def _laplace_like(family: AbstractFamily, search: _lbfgs.Search) -> Gaussian:
@@ -295,6 +300,11 @@ def _not_worse(evidence: Scored, best: Scored | None) -> bool:
         return True
     noise = np.hypot(evidence.elbo.standard_error, best.elbo.standard_error)
     return bool(evidence.elbo.value > best.elbo.value - 3.0 * noise - 0.1)
+
+
+def _has_run_away(gaussian: Gaussian) -> bool:
+    extent = np.maximum(np.abs(np.asarray(gaussian.mean)), np.sqrt(np.asarray(gaussian.metric.diagonal())))
+    return not np.all(extent < RUNAWAY)
 
 
 def _shrunk(gaussian: Gaussian) -> Gaussian:

@@ -63,7 +63,9 @@ class Chains:
             )  # fmt: skip
             return jax.block_until_ready(position), Block(*(np.asarray(field)[:count] for field in block))
 
-        results = list(self._pool.map(one, range(self.num_chains)))
+        # the first call compiles: were all threads to make it, each would compile the same program
+        first = [] if self.iteration else [one(0)]
+        results = [*first, *self._pool.map(one, range(len(first), self.num_chains))]
         self._positions = [position for position, _ in results]
         self.iteration += count
         return Segment(*(np.stack(fields) for fields in zip(*(block for _, block in results), strict=True)))

@@ -47,7 +47,7 @@ def judge(
     text = f"The score residual is {residual} (0 for a Gaussian target)"
     if residual.value - 2 * residual.standard_error > START_RESIDUAL:
         refusals.append(f"{text}: no linear preconditioner fits this posterior.")
-    elif residual.value + 2 * residual.standard_error > TRUST_RESIDUAL:
+    elif not residual.value + 2 * residual.standard_error <= TRUST_RESIDUAL:  # NaN is no ground for trust
         doubts.append(f"{text}: the posterior is visibly not Gaussian.")
     if worst_coordinate is not None:
         name, share = worst_coordinate
@@ -56,7 +56,9 @@ def judge(
             refusals.append(f"{sentence}, and no linear preconditioner helps it.")
         elif share.value > TRUST_COORDINATE:
             doubts.append(f"{sentence}.")
-    if pareto_k is not None and pareto_k.value > TRUST_PARETO_K + pareto_k.standard_error:
+    if pareto_k is None or math.isnan(pareto_k.value):
+        doubts.append("Pareto k̂ could not be estimated: too few of the fit's draws have a finite density.")
+    elif pareto_k.value > TRUST_PARETO_K + pareto_k.standard_error:
         doubts.append(f"Pareto k̂ is {pareto_k}: the posterior has tails or corners that the fit misses.")
     if nonfinite_share > 0.01:
         doubts.append(f"The density is zero or not a number at {nonfinite_share:.0%} of the fit's draws.")

@@ -27,7 +27,7 @@ class NumPyroTarget(AbstractTarget):
     names: tuple[str, ...] = eqx.field(static=True)
     model: Callable = eqx.field(static=True)
     sites: tuple[tuple[str, tuple[int, ...]], ...] = eqx.field(static=True)
-    observed: tuple[str, ...] = eqx.field(static=True)
+    observed: tuple[tuple[str, str], ...] = eqx.field(static=True)  # (site, argument that is observed there)
 
     def log_density(self, x):
         from numpyro.infer.util import potential_energy
@@ -49,7 +49,7 @@ class NumPyroTarget(AbstractTarget):
         return values
 
     def observed_data(self):
-        return {name: np.asarray(self.traced_data[name]) for name in self.observed if name in self.traced_data}
+        return {site: np.asarray(self.traced_data[argument]) for site, argument in self.observed}
 
     def _data(self):
         return {**self.traced_data, **dict(self.static_data)}
@@ -89,7 +89,7 @@ def numpyro_target(model: Callable, data: Mapping[str, Any] | None = None) -> Nu
 
 
 def _read_sites(model, traced, static):
-    """Unconstrained shape of each latent site, and names of observed sites, from an abstract run."""
+    """Unconstrained shape of each latent site, and which arguments are observed, from an abstract run."""
     from numpyro import handlers
     from numpyro.distributions import biject_to
 
@@ -107,7 +107,7 @@ def _read_sites(model, traced, static):
             if site["type"] != "sample" or site.get("is_auxiliary"):
                 continue
             if site["is_observed"]:
-                observed.append(name)
+                observed.extend((name, argument) for argument, value in traced.items() if value is site["value"])
                 continue
             if site["fn"].support.is_discrete:
                 raise ModelError(

@@ -1,0 +1,197 @@
+"""One row of the benchmark: one problem, one method, one seed, in a process of its own.
+
+Run: python -m benchmarks.row --problem arK-arK --method nutpie/low_rank --seed 0 [--timing] [--max-seconds 150]
+Prints one JSON object. A method that crashes, runs out of time, does not converge or is wrong gets
+`status` "failed" with the reason. Without `--timing` the seconds are those of the counted run, `counted`;
+with it, `cold` and `warm` are of two runs without the counter, before the counted one.
+"""
+
+import argparse
+import json
+import math
+import os
+import resource
+import subprocess
+import sys
+import threading
+import time
+import traceback
+import warnings
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks import runners
+from benchmarks.problems import load
+from benchmarks.runners._run import STAGES, PeerError, Run
+
+TARGET_ESS = 400
+
+
+def main() -> None:
+    """Print the row, whatever happens."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--problem", required=True)
+    parser.add_argument("--method", required=True)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--timing", action="store_true")
+    parser.add_argument("--max-seconds", type=float, default=600.0)
+    parser.add_argument("--posteriordb")
+    options = parser.parse_args()
+    warnings.simplefilter("ignore")
+    row = {"problem": options.problem, "method": options.method, "seed": options.seed}
+    module, name = runners.runner(options.method)
+    watch = _Watch(row, options.max_seconds)
+    try:
+        row["versions"] = _versions(module.PACKAGES)
+        row |= _measure(module, name, options, watch)
+    except (Exception, KeyboardInterrupt) as error:
+        known = isinstance(error, PeerError)
+        last = traceback.extract_tb(error.__traceback__)[-1]
+        where = "" if known else f" ({Path(last.filename).name}:{last.lineno})"
+        text = " ".join(str(error).split())
+        row |= watch.spent() | {"status": "failed", "reason": f"{'' if known else type(error).__name__ + ': '}{text[:300]}{where}"}
+        if not known:
+            traceback.print_exc()
+    watch.cancel()
+    _emit(row)
+
+
+class _Watch:
+    """Prints a failed row with the gradients spent so far, and ends the process, when time is up."""
+
+    def __init__(self, row: dict, seconds: float):
+        self.row, self.seconds, self.counter = row, seconds, None
+        self._timer = threading.Timer(seconds, self._expire)
+        self._timer.daemon = True
+        self._timer.start()
+
+    def spent(self) -> dict:
+        """What a failed row still knows."""
+        total = self.counter.total if self.counter is not None else 0
+        return {"gradients_total": total, "memory_mb": _peak_memory()}
+
+    def cancel(self) -> None:
+        self._timer.cancel()
+
+    def _expire(self) -> None:
+        reason = f"timed out after {self.seconds:.0f} s"
+        _emit(self.row | self.spent() | {"status": "failed", "reason": reason})
+        os._exit(0)
+
+
+def _emit(row: dict) -> None:
+    print(json.dumps(_plain(row), allow_nan=False), flush=True)
+
+
+def _plain(value):
+    """`value` with NumPy scalars as Python's and what JSON lacks as text."""
+    if isinstance(value, dict):
+        return {key: _plain(entry) for key, entry in value.items()}
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    return value
+
+
+def _measure(module, name: str, options, watch: _Watch) -> dict:
+    """All columns of a method that ran to its end."""
+    clock = time.perf_counter()
+    import jax
+
+    jax.config.update("jax_enable_x64", True)
+    if getattr(module, "CALLS_PYTHON", False):
+        # calls from Python then return at once: 13 instead of 55 microseconds for a small density
+        jax.config.update("jax_cpu_enable_async_dispatch", False)
+    module.import_package()
+    seconds_import = time.perf_counter() - clock
+
+    from benchmarks.counting import Counter
+    from benchmarks.flat import flatten
+
+    compiler = _CompileClock()
+    problem = load(options.problem, options.posteriordb)
+    row = {"dim": problem.dim, "seconds_import": round(seconds_import, 3)}
+    if options.timing:
+        for temperature in ("cold", "warm"):
+            row[f"seconds_{temperature}"] = _timed(module, flatten(problem), name, options.seed, compiler)[1]
+    counter = watch.counter = Counter()
+    flat = flatten(problem, counter)
+    run, row["seconds_counted"] = _timed(module, flat, name, options.seed, compiler)
+    return row | _judged(run, flat, counter.total) | {"memory_mb": _peak_memory()}
+
+
+def _timed(module, flat, name: str, seed: int, compiler) -> tuple[Run, dict]:
+    compiled, clock = compiler.seconds, time.perf_counter()
+    run = module.run(flat, name, seed)
+    seconds = {"compile": compiler.seconds - compiled, **run.seconds, "all": time.perf_counter() - clock}
+    return run, {key: round(value, 3) for key, value in seconds.items()}
+
+
+def _judged(run: Run, flat, counted: int) -> dict:
+    """Gradients, ESS, errors and the verdict of a run."""
+    from benchmarks import truth
+
+    scalars = truth.named_scalars(flat, run.draws)
+    finite = all(np.all(np.isfinite(values)) for values in scalars.values())
+    row = {f"gradients_{stage}": run.gradients[stage] for stage in STAGES}
+    total = sum(run.gradients.values())
+    row |= {
+        "gradients_total": total, "idle_lanes": run.idle_lanes, "gradients_counted": counted,
+        "gradients_reported": run.reported, "divergences": run.divergences, "num_scalars": len(scalars),
+        "details": run.details,
+    }  # fmt: skip
+    if not finite:
+        return row | {"status": "failed", "reason": "draws that are not finite"}
+    row |= truth.diagnose(scalars) | truth.errors(scalars, flat.problem.reference)
+    ess = min(row["ess_bulk"], row["ess_tail"])
+    spent = total - row["gradients_sampling"]
+    row["grads_at_400"] = round(spent + row["gradients_sampling"] * TARGET_ESS / ess) if ess > 0 else math.inf
+    reasons = []
+    if not row["r_hat"] < truth.R_HAT_LIMIT:
+        reasons.append(f"R-hat {row['r_hat']:.3f}")
+    if not ess >= truth.ESS_LIMIT:
+        reasons.append(f"ESS {ess:.0f}")
+    if row["within"] is False:
+        reasons.append(f"wrong: {row['worst']} is off by {row['error_z']:.1f} standard errors (limit {row['z_limit']})")
+    if run.reported is not None and not run.reported <= counted:
+        reasons.append(f"it reports {run.reported} gradients, but {counted} ran")
+    return row | {"status": "failed" if reasons else "ok", "reason": "; ".join(reasons)}
+
+
+class _CompileClock:
+    """Seconds that JAX spends tracing, lowering and compiling."""
+
+    def __init__(self):
+        import jax.monitoring
+
+        self.seconds = 0.0
+        jax.monitoring.register_event_duration_secs_listener(self._hear)
+
+    def _hear(self, event: str, duration_secs: float, **_) -> None:
+        if event.startswith("/jax/core/compile"):
+            self.seconds += duration_secs
+
+
+def _peak_memory() -> int:
+    return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)  # KiB on Linux
+
+
+def _versions(packages: tuple[str, ...]) -> dict[str, str]:
+    found = {"python": sys.version.split()[0]}
+    for package in packages:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            raise PeerError(f"the package {package} is not installed: pip install {package}") from None
+    if "monochord" in packages:
+        folder = Path(__file__).parent
+        asked = ("git", "describe", "--always", "--dirty", "--abbrev=10")
+        found["commit"] = subprocess.run(asked, cwd=folder, capture_output=True, text=True).stdout.strip()
+    return found
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,46 @@
+"""Monochord itself, through its public names: every metric with both kernels."""
+
+import numpy as np
+
+from benchmarks.flat import FlatProblem
+from benchmarks.runners._run import NUM_CHAINS, NUM_DRAWS, Run
+
+METRICS = ("auto", "dense", "diagonal", "low_rank", "identity")
+KERNELS = ("nuts", "hmc")
+METHODS = tuple(f"{metric}/{kernel}" for metric in METRICS for kernel in KERNELS)
+PACKAGES = ("monochord", "jax", "jaxlib", "blackjax", "equinox")
+
+
+def import_package() -> None:
+    """Import what a user of the package would."""
+    import monochord as mc
+
+    mc.sample  # noqa: B018  # names load on first use
+
+
+def run(flat: FlatProblem, method: str, seed: int) -> Run:
+    """One call of `monochord.sample`; unconstrained draws, as no `constrain` is given."""
+    import monochord as mc
+
+    metric, kernel = method.split("/")
+    target = mc.target(flat.density, init=flat.problem.init, data=flat.problem.data)
+    data = mc.sample(
+        target, seed=seed, chains=NUM_CHAINS, draws=NUM_DRAWS, metric=metric, kernel=kernel, progress=False
+    )
+    leaves = [np.asarray(data.posterior[name].transpose("chain", "draw", ...).values) for name in target.leaf_names]
+    draws = np.concatenate([leaf.reshape(*leaf.shape[:2], -1) for leaf in leaves], axis=2)
+    attrs = data.sample_stats.attrs
+    stages = {stage: int(attrs[f"gradients_{stage}"]) for stage in ("fit", "warmup", "sampling")}
+    return Run(
+        draws=draws,
+        gradients=stages,
+        seconds={stage: float(attrs[f"seconds_{stage}"]) for stage in stages},
+        divergences=int(data.sample_stats.diverging.sum()),
+        idle_lanes=int(attrs["idle_lanes"]),
+        reported=sum(stages.values()) + int(attrs["idle_lanes"]),
+        details={
+            "verdict": attrs["verdict"],
+            "fit_status": attrs["fit_status"],
+            "acceptance": round(float(data.sample_stats.acceptance_rate.mean()), 3),
+        },
+    )

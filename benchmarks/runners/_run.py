@@ -1,0 +1,57 @@
+"""What a runner returns, and the clock and counter of its stages."""
+
+import dataclasses
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numpy as np
+
+from benchmarks.counting import Counter
+
+NUM_CHAINS, NUM_DRAWS = 4, 1000
+STAGES = ("fit", "warmup", "sampling")
+
+
+class PeerError(Exception):
+    """A method that cannot be run here, or says itself that it failed; the message goes into the row."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """Draws in unconstrained space, shape (chains, draws, dim), and what they cost by stage.
+
+    `idle_lanes` are evaluations that ran vectorised and that nobody used; they are in no stage.
+    `reported` holds the engine's own count, None where it keeps none.
+    """
+
+    draws: np.ndarray
+    gradients: dict[str, int]
+    seconds: dict[str, float]
+    divergences: int
+    idle_lanes: int = 0
+    reported: int | None = None
+    details: dict[str, str | int | float] = dataclasses.field(default_factory=dict)
+
+
+class Stages:
+    """Adds up gradients and wall seconds of the stages of a run."""
+
+    def __init__(self, counter: Counter | None):
+        self._counter = counter
+        self.gradients = dict.fromkeys(STAGES, 0)
+        self.seconds = dict.fromkeys(STAGES, 0.0)
+
+    def total(self) -> int:
+        """Evaluations counted so far."""
+        return self._counter.total if self._counter is not None else 0
+
+    @contextmanager
+    def __call__(self, name: str) -> Iterator[None]:
+        """Charge what happens inside to the stage `name`; its results must have arrived at the end."""
+        gradients, clock = self.total(), time.perf_counter()
+        try:
+            yield
+        finally:
+            self.gradients[name] += self.total() - gradients
+            self.seconds[name] += time.perf_counter() - clock

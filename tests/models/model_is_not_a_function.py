@@ -1,0 +1,3 @@
+"""Fails: `model` is a value."""
+
+model = 3

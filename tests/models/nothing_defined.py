@@ -1,0 +1,1 @@
+"""Fails: an empty file; neither model nor log_density."""

@@ -1,0 +1,5 @@
+"""Fails: not Python."""
+
+
+def model(:  # this line
+    pass
