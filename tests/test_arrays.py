@@ -39,7 +39,10 @@ def test_keys_differ_by_seed_name_and_path():
 def test_generators_differ_by_key_and_path():
     """Catches: two stages of a fit that share their draws."""
     base, other = named_key(0, "fit"), named_key(1, "fit")
-    draws = [host_generator(*arguments).standard_normal() for arguments in [(base,), (base, 0), (base, 1), (base, 0, 1), (other,)]]
+    draws = [
+        host_generator(*arguments).standard_normal()
+        for arguments in [(base,), (base, 0), (base, 1), (base, 0, 1), (other,)]
+    ]
     assert len(set(draws)) == len(draws)
 
 

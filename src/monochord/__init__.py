@@ -17,14 +17,14 @@ __version__ = "0.1.0"
 _HOMES = {
     "monochord.pipeline": ("check", "fit", "sample", "spectrum", "target"),
     "monochord._arviz": ("write_netcdf",),
-    "monochord.errors": ("DataError", "MissingPackage", "ModelError", "MonochordError", "OutputError"),
+    "monochord.errors": ("DataError", "MissingPackage", "ModelError", "MonochordError", "OptionError", "OutputError"),
     "monochord.estimate": ("Estimate",),
     "monochord.fits": ("FitResult", "FitStatus", "Staged"),
     "monochord.gaussian": ("Gaussian",),
     "monochord.metrics": (
         "Dense", "DenseMetric", "Diagonal", "DiagonalMetric", "LowRank", "LowRankMetric", "identity_metric",
     ),
-    "monochord.summaries": ("R_HAT_LIMIT", "doubts", "summary"),
+    "monochord.summaries": ("R_HAT_LIMIT", "doubts", "is_trustworthy", "summary"),
 }  # fmt: skip
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 __all__ = sorted(_HOME_OF)  # pyright: ignore[reportUnsupportedDunderAll]
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from monochord.errors import MissingPackage as MissingPackage
     from monochord.errors import ModelError as ModelError
     from monochord.errors import MonochordError as MonochordError
+    from monochord.errors import OptionError as OptionError
     from monochord.errors import OutputError as OutputError
     from monochord.estimate import Estimate as Estimate
     from monochord.fits import FitResult as FitResult
@@ -55,6 +56,7 @@ if TYPE_CHECKING:
     from monochord.pipeline import target as target
     from monochord.summaries import R_HAT_LIMIT as R_HAT_LIMIT
     from monochord.summaries import doubts as doubts
+    from monochord.summaries import is_trustworthy as is_trustworthy
     from monochord.summaries import summary as summary
 
 

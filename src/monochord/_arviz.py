@@ -1,8 +1,10 @@
 """The only file that imports ArviZ: ESS, R̂ and Pareto k̂ on plain arrays, summaries, and the DataTree."""
 
+import contextlib
 import json
 import os
 import tempfile
+import warnings
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -31,7 +33,10 @@ def pareto_shape(log_ratios: np.ndarray) -> float:
     """Pareto shape k̂ of importance ratios exp(`log_ratios`), shape ``(draws,)``."""
     from arviz_stats.base.array import array_stats
 
-    _, shape = array_stats.psislw(-np.asarray(log_ratios)[None, :], axis=-1)
+    try:
+        _, shape = array_stats.psislw(-np.asarray(log_ratios)[None, :], axis=-1)
+    except ValueError:  # all tail values are the same
+        return float("nan")
     return float(np.ravel(shape)[0])
 
 
@@ -63,12 +68,18 @@ def summary_rows(posterior) -> list[SummaryRow]:
     for name, variable in posterior.data_vars.items():
         values = np.asarray(variable.transpose("chain", "draw", ...).values, dtype=np.float64)
         flat = values.reshape(*values.shape[:2], -1)
+        if flat.shape[2] == 0:
+            continue
         moved = np.moveaxis(flat, (0, 1), (-2, -1))
-        bulk, tail = bulk_and_tail_ess(flat)
-        r_hat = np.asarray(array_stats.rhat(moved))
+        with np.errstate(all="ignore"), warnings.catch_warnings():
+            warnings.simplefilter("ignore", RuntimeWarning)  # constant entries have no ESS: NaN says so
+            bulk, tail = bulk_and_tail_ess(flat)
+            r_hat = np.asarray(array_stats.rhat(moved))
         low, high = np.quantile(flat, [(1 - INTERVAL) / 2, (1 + INTERVAL) / 2], axis=(0, 1))
         labels = _labels(name, values.shape[2:])
-        mean, sd = flat.mean((0, 1)), flat.std((0, 1), ddof=1)
+        with np.errstate(all="ignore"), warnings.catch_warnings():
+            warnings.simplefilter("ignore", RuntimeWarning)  # one draw has no sd
+            mean, sd = flat.mean((0, 1)), flat.std((0, 1), ddof=1)
         columns = (labels, mean, sd, low, high, np.atleast_1d(bulk), np.atleast_1d(tail), np.atleast_1d(r_hat))
         rows += [SummaryRow(row[0], *(float(v) for v in row[1:])) for row in zip(*columns, strict=True)]
     return rows
@@ -107,50 +118,64 @@ def to_datatree(
 
 
 def check_output(path: str | os.PathLike, force: bool = False) -> Path:
-    """`path` if a result may be written there, asked before hours of work.
+    """Where a result may be written, links resolved; asked before hours of work.
 
-    **Raises** `OutputError` when it exists (without `force`), is a folder, or its folder is missing or
-    not writable.
+    **Raises** `OutputError` when it exists (without `force`), is a folder or a device, or its folder is
+    missing or not writable.
     """
-    path = Path(path)
-    if path.is_dir():
-        raise OutputError(
-            f"the output `{path}` is a folder. A result is one file. Name a file in it, such as `{path / 'posterior.nc'}`."
-        )
-    if path.exists() and not force:
-        raise OutputError(
-            f"the output `{path}` exists. It may hold an earlier result. Name another file, or pass --force to replace it."
-        )
-    folder = path.parent
-    if not folder.is_dir():
-        raise OutputError(
-            f"the folder `{folder}` of the output does not exist. Nothing can be written there. Create it, or name another."
-        )
     try:
-        with tempfile.NamedTemporaryFile(dir=folder, prefix=".monochord-"):
+        path = Path(path).resolve()
+        if path.is_dir():
+            raise OutputError(
+                f"the output `{path}` is a folder. A result is one file. Name a file in it, such as `{path / 'posterior.nc'}`."
+            )
+        if path.exists() and not path.is_file():
+            raise OutputError(f"the output `{path}` is a device or a pipe. A result is a regular file. Name one.")
+        if path.exists() and not force:
+            raise _exists(path)
+        if not path.parent.is_dir():
+            raise OutputError(
+                f"the folder `{path.parent}` of the output does not exist. Nothing can be written there. Create it, or name another."
+            )
+        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".monochord-"):
             pass
-    except OSError as error:
+    except (OSError, RuntimeError) as error:
+        if isinstance(error, OutputError):
+            raise
+        reason = getattr(error, "strerror", None) or error
         raise OutputError(
-            f"the folder `{folder}` is not writable ({error.strerror}). The result needs a place. Change its permissions, or name another."
+            f"the output `{path}` is not writable ({reason}). The result needs a place. Change permissions, or name another."
         ) from None
     return path
 
 
-def write_netcdf(tree, path: str | os.PathLike) -> None:
-    """Write under a temporary name in the same folder, sync, and move into place: all or nothing.
+def write_netcdf(tree, path: str | os.PathLike, force: bool = False) -> None:
+    """Write the DataTree under a temporary name in the same folder, sync, and move it into place: all or nothing.
 
-    **Raises** `OutputError` when it fails; whatever stood at `path` is untouched.
+    The file is put together in memory first, as HDF5 does not survive a full disk.
+
+    **Raises** `OutputError` when the file exists (without `force`) or writing fails; whatever stood at
+    `path` is untouched.
     """
-    path = Path(path)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    path = check_output(path, force)
+    content = tree.to_netcdf(None, engine="h5netcdf")
+    temporary = path.with_name(f".monochord-{os.getpid()}.part")
     try:
-        tree.to_netcdf(temporary, engine="h5netcdf")
-        with open(temporary, "rb") as file:
+        with open(temporary, "wb") as file:
+            file.write(content)
+            file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
     except OSError as error:
         raise OutputError(
-            f"writing `{path}` failed: {error}. The old file, if any, is untouched. Free space or name another place."
+            f"writing `{path}` failed: {error.strerror or error}. The old file, if any, is untouched. Free space or name another place."
         ) from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+
+
+def _exists(path: Path) -> OutputError:
+    return OutputError(
+        f"the output `{path}` exists. It may hold an earlier result. Name another file, or pass --force to replace it."
+    )

@@ -9,6 +9,10 @@ class ModelError(MonochordError, ValueError):
     """The model cannot be sampled as it stands: wrong shape, type or support, or it raised."""
 
 
+class OptionError(MonochordError, ValueError):
+    """An argument or option is out of range or unknown."""
+
+
 class DataError(MonochordError, ValueError):
     """The data do not fit the model, or the file that holds them cannot be read."""
 

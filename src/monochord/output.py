@@ -8,7 +8,7 @@ from monochord import timing
 from monochord._arviz import to_datatree
 from monochord.fits import FitResult
 from monochord.sampling import Draws, SamplerSettings
-from monochord.targets import AbstractTarget, constrain_draws
+from monochord.targets import AbstractTarget, constrain_draws, output_name
 
 
 def to_output(
@@ -17,7 +17,7 @@ def to_output(
     """ArviZ DataTree of a run; see `attributes` for what `sample_stats.attrs` holds."""
     chains, count, dim = draws.x.shape
     flat = constrain_draws(target, draws.x.reshape(chains * count, dim))
-    posterior = {name: value.reshape(chains, count, *value.shape[1:]) for name, value in flat.items()}
+    posterior = {output_name(name): value.reshape(chains, count, *value.shape[1:]) for name, value in flat.items()}
     segment = draws.segment
     sample_stats = {
         "lp": segment.log_density,

@@ -11,14 +11,14 @@ import numpy as np
 
 from monochord import fits, sampling, timing
 from monochord.arrays import host_generator, named_key
-from monochord.errors import ModelError
+from monochord.errors import ModelError, OptionError
 from monochord.fits import FitResult, FitStatus, Staged
 from monochord.gaussian import Gaussian
-from monochord.metrics import AbstractMetric, Dense, Diagonal, LowRank, identity_metric
+from monochord.metrics import AbstractMetric, identity_metric
 from monochord.output import to_output
+from monochord.plan import FAMILIES, SampleOptions, check_memory, plan
 from monochord.progress import Reporter, reporter
-from monochord.sampling import Draws, SamplerSettings
-from monochord.settings import check_choice, check_count, check_fraction, check_positive
+from monochord.settings import check_choice, check_count, check_fraction
 from monochord.spectra import DENSE_LIMIT, Spectrum, best_diagonal, spectrum_of
 from monochord.targets import (
     AbstractTarget,
@@ -29,11 +29,6 @@ from monochord.targets import (
     hessians,
     numpyro_target,
 )
-
-METRICS = ("auto", "identity", "diagonal", "dense", "low_rank")
-FAMILIES = {"diagonal": Diagonal, "dense": Dense, "low_rank": LowRank}
-# Warm-up windows a chain, in iterations, by verdict. A trusted metric needs none.
-WINDOWS = {"trust": (), "start only": (20, 20, 40, 40), "do not use": (50, 50, 100, 100, 200)}
 
 
 def target(
@@ -71,6 +66,7 @@ def check(model: Callable | AbstractTarget, *, seed: int = 0, **model_options) -
 
     **Raises** `ModelError` when the log density cannot be evaluated at all.
     """
+    seed = _resolved_seed(seed)
     findings, _ = check_target(target(model, **model_options), host_generator(named_key(seed, "check")))
     return findings
 
@@ -98,7 +94,8 @@ def fit(
     chosen = target(model, **model_options)
     check_signature(chosen)
     _note_precision()
-    seed, report = _resolved_seed(seed), reporter(progress)
+    report = reporter(progress)
+    seed = _resolved_seed(seed, report)
     if algorithm is None:
         check_choice("family", family, (None, *FAMILIES))
         algorithm = Staged() if family is None else Staged(family=FAMILIES[family]())
@@ -127,14 +124,14 @@ def spectrum(
 
     Costs ``2 · num_draws · dim`` gradients for dense Hessians.
 
-    **Raises** `ValueError` above 1,000 coordinates, where dense eigen-solves no longer pay, and
+    **Raises** `OptionError` above 1,000 coordinates, where dense eigen-solves no longer pay, and
     `ModelError` when the fit found no Gaussian.
     """
     check_count("num_draws", num_draws, 1, 10_000)
     check_fraction("target_accept", target_accept)
     chosen = target(model, **model_options)
     if chosen.dim > DENSE_LIMIT:
-        raise ValueError(
+        raise OptionError(
             f"`spectrum` solves dense eigenproblems up to {DENSE_LIMIT} coordinates; this target has {chosen.dim}. "
             "Compare gradients per effective draw of short runs instead."
         )
@@ -189,83 +186,39 @@ def sample(
 
     Every gradient is in `sample_stats.attrs`. Ctrl-C keeps the draws so far, with status "interrupted".
 
-    **Raises** `ValueError` for an option out of range and `ModelError` for a model that cannot be sampled.
+    **Raises** `OptionError` for an option out of range and `ModelError` for a model that cannot be sampled.
     """
-    _check_options(chains, draws, kernel, metric, step_size, target_accept, max_tree_depth, target_ess)
+    options = SampleOptions(chains, draws, kernel, metric, step_size, target_accept, max_tree_depth, target_ess)
     chosen = target(model, **model_options)
-    _check_memory(chains, draws, chosen.dim)
-    seed, report = _resolved_seed(seed), reporter(progress)
+    check_memory(chains, draws, chosen.dim)
+    report = reporter(progress)
+    seed = _resolved_seed(seed, report)
     flat = _flat_initial(chosen, initial)
     with report:
-        result = fit
-        if result is None:
-            family = metric if isinstance(metric, str) and metric in FAMILIES else None
-            result = _fit(chosen, seed=seed, family=family, initial=flat, progress=report)
-        gaussian = _gaussian_of(result)
-        settings, chosen_metric = _plan(
-            result, gaussian, metric, flat is not None, chains, draws, kernel, target_accept, max_tree_depth, step_size, target_ess
-        )  # fmt: skip
-        residual = result.score_residual.value if result.score_residual is not None else 1.0
+        if fit is None:
+            fit = _fit(chosen, seed=seed, family=options.family, initial=flat, progress=report)
+        elif fit.names != chosen.names:
+            raise OptionError(
+                f"`fit` belongs to another target: its first coordinates are {fit.names[:3]}, the target's {chosen.names[:3]}. "
+                "A metric only makes sense on its own coordinates. Fit this target."
+            )
+        gaussian = _gaussian_of(fit)
+        settings, chosen_metric = plan(fit, gaussian, options, flat is not None)
+        residual = fit.score_residual.value if fit.score_residual is not None else 1.0
         drawn = sampling.run_chains(
             named_key(seed, "sample"), chosen, gaussian, chosen_metric, residual, settings, flat, report.sampling
         )
         report.sampling_done(drawn)
-    return _output(chosen, result, drawn, seed, settings, metric)
-
-
-def _plan(result, gaussian, metric, has_initial, chains, draws, kernel, accept, depth, step_size, target_ess):
-    """Settings of the chains and their first metric, by the verdict and what the user stated."""
-    refine, windows, fallback = None, (), ()
-    if isinstance(metric, AbstractMetric):
-        chosen = metric
-    elif metric == "identity":
-        chosen = identity_metric(gaussian.dim)
-    else:
-        family, chosen = _family_and_metric(metric, gaussian, result.verdict)
-        refine = _refiner(family)
-        fallback = WINDOWS["start only"]
-        windows = fallback if result.verdict == "trust" and has_initial else WINDOWS[result.verdict]
-    settings = SamplerSettings(chains, draws, kernel, accept, depth, windows, fallback, refine, step_size, target_ess)
-    return settings, chosen
-
-
-def _family_and_metric(name, gaussian, verdict):
-    """The family that warm-up refines in, and its first metric."""
-    fitted = gaussian.metric
-    own = next((f for f in (Dense, LowRank, Diagonal) if type(fitted).__name__ == f.__name__ + "Metric"), Dense)
-    if name == "diagonal" or (name == "auto" and verdict == "do not use") or own is Diagonal:
-        return Diagonal(), fitted if own is Diagonal else best_diagonal(fitted)
-    return (LowRank(rank=fitted.rank) if own is LowRank else Dense()), fitted
-
-
-def _refiner(family):
-    """The score match with as many pseudo-draws of the prior as the family has degrees of freedom a row."""
-
-    def refine(gaussian: Gaussian, points) -> Gaussian:
-        freedom = {"diagonal": 1, "low_rank": 1 + getattr(family, "rank", 0), "dense": gaussian.dim}[family.name]
-        strength = len(points.x) / (10.0 + 2.0 * freedom)
-        try:
-            return fits.match(family, gaussian, points.take(points.finite()), strength)
-        except (np.linalg.LinAlgError, ValueError):
-            return gaussian
-
-    return refine
-
-
-def _output(chosen, result: FitResult, drawn: Draws, seed, settings: SamplerSettings, metric):
     name = metric if isinstance(metric, str) else type(metric).__name__
-    return to_output(chosen, result, drawn, seed, settings, name)
+    return to_output(chosen, fit, drawn, seed, settings, name)
 
 
 def _gaussian_of(result: FitResult) -> Gaussian:
     if result.gaussian is None or result.status is FitStatus.diverged:
-        direction = ""
-        if result.gaussian is not None:
-            worst = int(np.argmax(np.asarray(result.gaussian.metric.diagonal())))
-            direction = f" The scale of `{result.names[worst]}` grew to {np.sqrt(result.gaussian.metric.diagonal()[worst]):.1e}."
+        name, extent = result.furthest()
         raise ModelError(
-            f"{result.status.value}{direction} Such a posterior has no finite spread to sample. Give every parameter a proper "
-            "prior, and check that the density falls off in all directions."
+            f"{result.status.value} The scale of `{name}` grew to {extent:.1e}. Such a posterior has no finite spread to "
+            "sample. Give every parameter a proper prior, and check that the density falls off in all directions."
         )
     return result.gaussian
 
@@ -284,45 +237,19 @@ def _flat_initial(chosen: AbstractTarget, initial) -> np.ndarray | None:
         return None
     x = np.asarray(initial, dtype=np.float64)
     if x.ndim not in (1, 2) or x.shape[-1] != chosen.dim:
-        raise ValueError(
+        raise OptionError(
             f"`initial` has shape {x.shape}, but the target has {chosen.dim} unconstrained coordinates "
             f"({', '.join(chosen.names[:4])}…). Pass shape ({chosen.dim},) or (n, {chosen.dim})."
         )
     return np.atleast_2d(x)
 
 
-def _resolved_seed(seed: int | None) -> int:
+def _resolved_seed(seed: int | None, report: Reporter | None = None) -> int:
     if seed is None:
-        return secrets.randbits(31)
+        seed = secrets.randbits(31)
+        if report is not None:
+            report.note(f"seed {seed}")
     return check_count("seed", seed, 0, 2**63 - 1)
-
-
-def _check_options(chains, draws, kernel, metric, step_size, target_accept, max_tree_depth, target_ess):
-    check_count("chains", chains, 1, 10_000)
-    check_count("draws", draws, 1, 10_000_000)
-    check_count("max_tree_depth", max_tree_depth, 1, 20)
-    check_choice("kernel", kernel, sampling.KERNELS)
-    if not isinstance(metric, AbstractMetric):
-        check_choice("metric", metric, METRICS)
-    check_fraction("target_accept", target_accept)
-    for name, value in (("step_size", step_size), ("target_ess", target_ess)):
-        if value is not None:
-            check_positive(name, value)
-
-
-def _check_memory(chains: int, draws: int, dim: int) -> None:
-    import os
-
-    wanted = 16.0 * chains * draws * dim  # draws in memory, and once more while they are put together
-    try:
-        available = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    except (ValueError, OSError):
-        return
-    if wanted > 0.8 * available:
-        raise ValueError(
-            f"{chains} chains of {draws} draws in {dim} dimensions need {wanted / 2**30:.0f} GiB, but this machine has "
-            f"{available / 2**30:.0f} GiB. Draws are kept in memory. Ask for fewer draws, or set `target_ess`."
-        )
 
 
 def _note_precision() -> None:

@@ -14,6 +14,9 @@ class Reporter:
     def __exit__(self, *error) -> None:
         """Finish the display."""
 
+    def note(self, text: str) -> None:
+        """One line that matters for repeating the run, such as the seed."""
+
     def fit_step(self, info) -> None:
         """One `StepInfo` of a fit."""
 
@@ -68,12 +71,18 @@ class TerminalReporter(Reporter):
             self._progress.stop()
             self._progress, self._tasks = None, {}
 
-    def _show(self, name: str, done: float, total: float | None, text: str) -> None:
+    def _show(self, name: str, done: int, total: int | None, text: str) -> None:
         if self._progress is None:
             return
         if name not in self._tasks:
             self._tasks[name] = self._progress.add_task(name, total=total, text=text)
         self._progress.update(self._tasks[name], completed=done, total=total, text=text)
+
+    def note(self, text: str) -> None:
+        if self._progress is not None:
+            self._progress.console.print(text, highlight=False)
+        else:
+            print(text, file=sys.stderr, flush=True)
 
     def _say(self, line: str) -> None:
         if not self._is_live:

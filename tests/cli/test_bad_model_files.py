@@ -23,7 +23,7 @@ WRONG_MODEL = {
     "init_is_text.py": ("the value 'zero' for `mu`", "Pass a float"),
     "init_is_infinite.py": ("non-finite entry in `mu`", "Pass finite numbers"),
     "data_is_not_a_dict.py": ("data()", "dict"),
-    "data_needs_arguments.py": ("data", "folder", "data_needs_arguments.py"),
+    "data_needs_arguments.py": ("data", "takes arguments", "data_needs_arguments.py"),
     "equal_names.py": ("`a.b`", "ename"),
     "named_chain.py": ("`chain`", "ename"),
     "constrain_is_no_dict.py": ("`constrain`", "dict"),

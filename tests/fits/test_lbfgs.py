@@ -49,7 +49,9 @@ def test_no_pairs_mean_steepest_descent():
 def test_ill_conditioned_quadratic_is_solved(ugly_covariance, ugly_mean):
     """Condition number 1e6 from scales alone. Catches: a broken update or line search (steepest descent needs 1e7 steps)."""
     precision, mean = np.linalg.inv(ugly_covariance(8)), ugly_mean(8)
-    search, count = _minimise(lambda x: (0.5 * (x - mean) @ precision @ (x - mean), precision @ (x - mean)), mean + 1.0, 400)
+    search, count = _minimise(
+        lambda x: (0.5 * (x - mean) @ precision @ (x - mean), precision @ (x - mean)), mean + 1.0, 400
+    )
     assert 0.5 * (search.x - mean) @ precision @ (search.x - mean) < 1e-12
     assert count < 300
 
@@ -65,6 +67,7 @@ def test_decrement_is_what_is_left_to_gain_on_a_quadratic(rng):
 
 def test_rosenbrock_is_solved():
     """A bent valley. Catches: steps accepted without the curvature condition, pairs of negative curvature kept."""
+
     def function(x):
         return float(scipy.optimize.rosen(x)), scipy.optimize.rosen_der(x)
 
@@ -76,6 +79,7 @@ def test_rosenbrock_is_solved():
 @pytest.mark.parametrize("bad", [np.inf, np.nan])
 def test_walls_shorten_the_step_and_nothing_else(bad):
     """x > 0 only, minimum at 0.01 beside the wall. Catches: a NaN that is compared and accepted, a search that stops."""
+
     def function(x):
         if x[0] <= 0:
             return bad, np.full(2, np.nan)
@@ -91,7 +95,9 @@ def test_accepted_points_never_go_up():
     x = np.array([-1.2, 1.0])
     search, heights = _lbfgs.begin(x, float(scipy.optimize.rosen(x)), scipy.optimize.rosen_der(x)), []
     for _ in range(60):
-        search = _lbfgs.advance(search, float(scipy.optimize.rosen(search.trial)), scipy.optimize.rosen_der(search.trial))
+        search = _lbfgs.advance(
+            search, float(scipy.optimize.rosen(search.trial)), scipy.optimize.rosen_der(search.trial)
+        )
         heights.append(search.potential)
         assert len(search.pairs) <= _lbfgs.MEMORY
     assert np.all(np.diff(heights) <= 0) and heights[-1] < 1e-8
@@ -101,7 +107,7 @@ def test_a_start_at_the_minimum_is_stuck_and_a_nan_plateau_ends():
     """Catches: an endless loop where no step can succeed."""
     assert _lbfgs.begin(np.array([0.5]), 1.0, np.array([0.0])).is_stuck
     search = _lbfgs.begin(np.array([0.5]), 1.0, np.array([2.0]))
-    for count in range(200):
+    for count in range(200):  # noqa: B007  read after the loop
         if search.is_stuck:
             break
         search = _lbfgs.advance(search, np.nan, np.array([np.nan]))

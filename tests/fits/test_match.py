@@ -29,7 +29,9 @@ def _error(gaussian, mean, covariance) -> float:
     root = np.linalg.cholesky(covariance)
     half = np.linalg.solve(root, np.asarray(gaussian.metric.dense()))
     whitened = np.linalg.solve(root, half.T)
-    return float(max(np.abs(whitened - np.eye(len(mean))).max(), np.abs(np.linalg.solve(root, gaussian.mean - mean)).max()))
+    return float(
+        max(np.abs(whitened - np.eye(len(mean))).max(), np.abs(np.linalg.solve(root, gaussian.mean - mean)).max())
+    )
 
 
 @pytest.fixture

@@ -153,7 +153,9 @@ def test_evidence_is_of_draws_made_after_the_last_update(gaussian_problem, key):
     expected = 6.0 * np.log(2 * np.pi) - np.linalg.slogdet(data["inverse_factor"])[1]
     assert result.elbo.value == pytest.approx(expected, abs=0.05)
     assert result.elbo.num_draws == 64
-    exact = Gaussian(data["mean"], DenseMetric.from_covariance(np.linalg.inv(data["inverse_factor"].T @ data["inverse_factor"])))
+    exact = Gaussian(
+        data["mean"], DenseMetric.from_covariance(np.linalg.inv(data["inverse_factor"].T @ data["inverse_factor"]))
+    )
     assert exact.kl(result.gaussian) < 0.02
 
 

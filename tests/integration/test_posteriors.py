@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from arviz_stats.base.array import array_stats
-from benchmarks.problems import load
 
 import monochord as mc
+from benchmarks.problems import load
 from monochord.testing import assert_mean_close
 
 FOLDER = Path(os.environ.get("MONOCHORD_POSTERIORDB", Path(__file__).parents[3] / "shared" / "posteriordb"))

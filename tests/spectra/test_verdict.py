@@ -25,7 +25,11 @@ def test_residual_decides_beyond_its_noise(residual, error, name):
 
 @pytest.mark.parametrize(
     ("change", "words"),
-    [({"finished": False}, "ended"), ({"pareto_k": Estimate(1.3, 0.1, 128)}, "Pareto"), ({"nonfinite_share": 0.05}, "5%")],
+    [
+        ({"finished": False}, "ended"),
+        ({"pareto_k": Estimate(1.3, 0.1, 128)}, "Pareto"),
+        ({"nonfinite_share": 0.05}, "5%"),
+    ],
 )
 def test_each_doubt_alone_takes_trust_away_and_says_why(change, words):
     """Catches: evidence that is collected and not used."""

@@ -12,7 +12,12 @@ from monochord.testing import TargetLaws
 def _nested(params, y, scale, power=2):
     mu, (tau, beta) = params["mu"], params["a_pair"]
     residual = y - mu[0] + 0.5 * mu[1] - jnp.sum(beta) * 0.3
-    return -0.5 * jnp.sum(jnp.abs(residual / scale) ** power) - jnp.exp(tau) + tau - 0.1 * (jnp.sum(beta**2 * jnp.array([1.0, 2.0, 3.0])) + mu[1] ** 2)
+    return (
+        -0.5 * jnp.sum(jnp.abs(residual / scale) ** power)
+        - jnp.exp(tau)
+        + tau
+        - 0.1 * (jnp.sum(beta**2 * jnp.array([1.0, 2.0, 3.0])) + mu[1] ** 2)
+    )
 
 
 def _nested_init():
@@ -44,7 +49,11 @@ def test_names_and_values_follow_the_pytree():
     assert list(params["mu"]) == [4.0, 5.0] and params["a_pair"][0] == 0.0
     np.testing.assert_array_equal(params["a_pair"][1], [[1.0, 2.0, 3.0]])
     draws = constrain_draws(target, np.arange(12.0).reshape(2, 6))
-    assert {name: value.shape for name, value in draws.items()} == {"a_pair.0": (2,), "a_pair.1": (2, 1, 3), "mu": (2, 2)}
+    assert {name: value.shape for name, value in draws.items()} == {
+        "a_pair.0": (2,),
+        "a_pair.1": (2, 1, 3),
+        "mu": (2, 2),
+    }
     np.testing.assert_array_equal(draws["mu"], [[4.0, 5.0], [10.0, 11.0]])
 
 
@@ -70,7 +79,15 @@ def test_arrays_and_lists_are_traced_and_plain_values_are_static():
         seen.update(locals())
         return -jnp.sum(params["x"] ** 2) * jnp.zeros(size).size - jnp.sum(values) * rate - nested["a"][0]
 
-    data = {"size": 3, "flag": True, "label": "b", "nothing": None, "rate": 0.5, "values": [1, 2.5], "nested": {"a": [4.0, 1.0]}}
+    data = {
+        "size": 3,
+        "flag": True,
+        "label": "b",
+        "nothing": None,
+        "rate": 0.5,
+        "values": [1, 2.5],
+        "nested": {"a": [4.0, 1.0]},
+    }
     target = callable_target(function, {"x": np.zeros(2)}, data)
     check_signature(target)
     assert (seen["size"], seen["flag"], seen["label"], seen["nothing"], seen["rate"]) == (3, True, "b", None, 0.5)
@@ -81,6 +98,7 @@ def test_arrays_and_lists_are_traced_and_plain_values_are_static():
 
 def test_static_values_compile_anew_and_traced_ones_do_not():
     """Catches: one compiled function used for two sizes, a number wrapped in an array that is still baked in."""
+
     def function(params, power, shift):
         return -jnp.sum((params["x"] - shift) ** power)
 
@@ -124,20 +142,25 @@ def test_inits_that_hold_no_numbers_are_refused(init, words):
         callable_target(lambda p: 0.0, init)
 
 
-@pytest.mark.parametrize(("value", "words"), [(["a", "b"], "'a'"), ([[1.0], [2.0, 3.0]], "ragged"), ([None, 1.0], "object")])
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [(["a", "b"], "'a'"), ([[1.0], [2.0, 3.0]], "ragged"), ([None, 1.0], "None, which is not a number")],
+)
 def test_data_that_are_no_numbers_are_refused(value, words):
     """Catches: an error from deep inside JAX."""
     with pytest.raises(DataError, match=words):
         callable_target(lambda p, y: 0.0, {"x": 0.5}, {"y": value})
 
 
-def test_the_users_own_error_passes_through():
+def test_the_users_own_error_is_the_cause():
     """Catches: a wrapper that hides the line of the model that failed."""
+
     def function(params):
         raise KeyError("of the model")
 
-    with pytest.raises(KeyError, match="of the model"):
+    with pytest.raises(ModelError, match="of the model") as caught:
         check_signature(callable_target(function, {"x": 0.5}))
+    assert isinstance(caught.value.__cause__, KeyError)
 
 
 def test_observed_data_are_the_arrays():

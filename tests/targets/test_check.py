@@ -39,7 +39,9 @@ def _idle(params):
     return -0.5 * params["x"][0] ** 2
 
 
-@pytest.mark.parametrize(("function", "name"), [(_wall, "finite at starts"), (_stopped, "gradient"), (_idle, "idle parameters")])
+@pytest.mark.parametrize(
+    ("function", "name"), [(_wall, "finite at starts"), (_stopped, "gradient"), (_idle, "idle parameters")]
+)
 def test_each_fault_is_found_by_its_own_check(function, name, rng):
     """Negative controls of the checks, one model a fault."""
     levels = _levels(callable_target(function, {"x": np.zeros(2)}), rng)

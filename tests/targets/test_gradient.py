@@ -42,7 +42,9 @@ def test_idle_lanes_complete_a_group_of_eight():
 
 def test_finite_needs_both_value_and_score():
     """Catches: a point whose gradient alone is NaN, kept."""
-    points = Evaluations(np.zeros((3, 2)), np.array([1.0, -np.inf, 2.0]), np.array([[1.0, 2.0], [0.5, 0.5], [np.nan, 1.0]]))
+    points = Evaluations(
+        np.zeros((3, 2)), np.array([1.0, -np.inf, 2.0]), np.array([[1.0, 2.0], [0.5, 0.5], [np.nan, 1.0]])
+    )
     assert points.finite().tolist() == [True, False, False]
     assert len(join([points, points.take(points.finite())]).x) == 4
 

@@ -105,7 +105,12 @@ def _only_observed():
 
 @pytest.mark.parametrize(
     ("model", "words"),
-    [(_discrete, "`state` is discrete.*Sum it out"), (_param, "`shift`.*prior"), (_only_observed, "no latent sample sites.*init"), (lambda: None, "no latent")],
+    [
+        (_discrete, "`state` is discrete.*Sum it out"),
+        (_param, "`shift`.*prior"),
+        (_only_observed, "no latent sample sites.*init"),
+        (lambda: None, "no latent"),
+    ],
 )
 def test_models_that_cannot_be_sampled_are_named(model, words):
     """Catches: a sampler that moves a discrete site, a `param` that stays where it began."""
@@ -123,7 +128,8 @@ def test_observed_discrete_sites_are_fine():
     assert numpyro_target(model, {"y": np.array([1, 0, 1, 1])}).names == ("p",)
 
 
-def test_missing_data_and_the_models_own_errors_pass_through():
+def test_missing_data_are_named_and_the_models_own_error_is_the_cause():
     """Catches: a wrapper that hides which argument was missing."""
-    with pytest.raises(TypeError, match="y"):
+    with pytest.raises(ModelError, match="y") as caught:
         numpyro_target(_model)
+    assert isinstance(caught.value.__cause__, TypeError)

@@ -189,9 +189,13 @@ def _moments_by_quadrature(target, axes):
 
 def test_banana_and_funnel_have_the_stated_moments():
     """By quadrature, independent of the formulas. Catches: a missing log Jacobian of the funnel."""
-    mean, covariance = _moments_by_quadrature(banana_target(0.4, 1.3), [np.linspace(-9, 9, 81), np.linspace(-9, 30, 120)])
+    mean, covariance = _moments_by_quadrature(
+        banana_target(0.4, 1.3), [np.linspace(-9, 9, 81), np.linspace(-9, 30, 120)]
+    )
     np.testing.assert_allclose(mean, banana_moments(0.4, 1.3)[0], atol=1e-4)
     np.testing.assert_allclose(covariance, banana_moments(0.4, 1.3)[1], atol=1e-3)
-    mean, covariance = _moments_by_quadrature(funnel_target(2, 0.6), [np.linspace(-4, 4, 81), np.linspace(-14, 14, 281)])
+    mean, covariance = _moments_by_quadrature(
+        funnel_target(2, 0.6), [np.linspace(-4, 4, 81), np.linspace(-14, 14, 281)]
+    )
     np.testing.assert_allclose(mean, funnel_moments(2, 0.6)[0], atol=1e-6)
     np.testing.assert_allclose(covariance, funnel_moments(2, 0.6)[1], atol=1e-3)

@@ -1,9 +1,12 @@
 """Commands and their options."""
 
+import json as json_module
+import sys
 from pathlib import Path
 from typing import Annotated, Optional
 
 import typer
+from typer.core import TyperGroup
 
 from monochord.cli._guard import guarded
 
@@ -11,7 +14,31 @@ EXIT_CODES = (
     "Exit codes: 0 done; 1 a bug in Monochord; 2 bad input; 3 done and written, but not to be trusted yet "
     "(R̂ above 1.01 or target ESS not reached); 130 interrupted, draws so far kept."
 )
+
+
+class _Group(TyperGroup):
+    """Says what the parser refuses as JSON too, where that was asked for."""
+
+    def main(self, *args, **options):
+        given = options.get("args") or (args[0] if args else None)
+        if "--json" not in (sys.argv[1:] if given is None else given):
+            return super().main(*args, **options)
+        try:
+            code = super().main(*args, **{**options, "standalone_mode": False})
+        except typer.Abort:
+            code = 130
+        except Exception as error:
+            if not hasattr(error, "format_message"):  # typer's and click's usage errors share it and no public base
+                raise
+            message = error.format_message()  # pyright: ignore[reportAttributeAccessIssue]
+            print(json_module.dumps({"error": message, "exit_code": 2}))
+            print(f"error: {message}", file=sys.stderr)
+            code = 2
+        sys.exit(code or 0)
+
+
 app = typer.Typer(
+    cls=_Group,
     help="Hamiltonian Monte Carlo made fast by a variational metric.",
     epilog=EXIT_CODES,
     no_args_is_help=True,
@@ -58,9 +85,11 @@ def sample(
         from monochord.cli import _commands
 
         _commands.sample(
-            model, data, output=output, force=force, json=json, progress=progress, compile_cache=compile_cache,
-            seed=seed, chains=chains, draws=draws, metric=metric, kernel=kernel, target_ess=target_ess,
-            target_accept=target_accept, step_size=step_size, max_tree_depth=max_tree_depth,
+            model, data, output=output, force=force, json=json, progress=progress, compile_cache=compile_cache, seed=seed,
+            options={
+                "chains": chains, "draws": draws, "metric": metric, "kernel": kernel, "target_ess": target_ess,
+                "target_accept": target_accept, "step_size": step_size, "max_tree_depth": max_tree_depth,
+            },
         )  # fmt: skip
 
 

@@ -18,7 +18,11 @@ from monochord._arviz import check_output, write_netcdf  # noqa: E402
 from monochord.cli import _print  # noqa: E402
 from monochord.cli._model_file import load_target  # noqa: E402
 from monochord.errors import ModelError, OutputError  # noqa: E402
+from monochord.plan import SampleOptions  # noqa: E402
+from monochord.settings import check_choice, check_count, check_fraction  # noqa: E402
 from monochord.timing import import_finished  # noqa: E402
+
+import_finished(_STARTED)
 
 
 def _prepare(compile_cache: bool) -> None:
@@ -39,16 +43,13 @@ def _prepare(compile_cache: bool) -> None:
 
 def _load(model: Path, data: Path | None, compile_cache: bool):
     _prepare(compile_cache)
-    from monochord import pipeline  # noqa: F401  the heavy imports, before the clock of the work starts
-
-    import_finished(_STARTED)
     return load_target(model, data)
 
 
 def _seed(seed: int | None) -> int:
     import secrets
 
-    return secrets.randbits(31) if seed is None else seed
+    return secrets.randbits(31) if seed is None else check_count("seed", seed, 0, 2**63 - 1)
 
 
 def _checked(target, seed: int, say):
@@ -63,11 +64,12 @@ def _checked(target, seed: int, say):
 
 def fit(model, data, *, seed, metric, json, progress, compile_cache) -> None:
     """`monochord fit`."""
-    target = _load(model, data, compile_cache)
-    seed, say = _seed(seed), _print.speaker(json)
-    say(f"seed {seed}")
-    findings = _checked(target, seed, say)
-    result = mc.fit(target, seed=seed, family=_family(metric), progress=progress)
+    family, seed, say = _family(metric), _seed(seed), _print.speaker(json)
+    with _quiet(json):
+        target = _load(model, data, compile_cache)
+        say(f"seed {seed}")
+        findings = _checked(target, seed, say)
+        result = mc.fit(target, seed=seed, family=family, progress=progress)
     if json:
         print(json_module.dumps({"findings": _plain(findings), **_print.fit_record(result)}))
     else:
@@ -76,12 +78,14 @@ def fit(model, data, *, seed, metric, json, progress, compile_cache) -> None:
 
 def spectrum(model, data, *, seed, metric, target_accept, json, progress, compile_cache) -> None:
     """`monochord spectrum`."""
-    target = _load(model, data, compile_cache)
-    seed, say = _seed(seed), _print.speaker(json)
-    say(f"seed {seed}")
-    findings = _checked(target, seed, say)
-    result = mc.fit(target, seed=seed, family=_family(metric), progress=progress)
-    figures = mc.spectrum(target, result, seed=seed, target_accept=target_accept)
+    family, seed, say = _family(metric), _seed(seed), _print.speaker(json)
+    check_fraction("target_accept", target_accept)
+    with _quiet(json):
+        target = _load(model, data, compile_cache)
+        say(f"seed {seed}")
+        findings = _checked(target, seed, say)
+        result = mc.fit(target, seed=seed, family=family, progress=progress)
+        figures = mc.spectrum(target, result, seed=seed, target_accept=target_accept)
     if json:
         record = {"findings": _plain(findings), "fit": _print.fit_record(result), **_print.spectrum_record(figures)}
         print(json_module.dumps(record))
@@ -91,26 +95,29 @@ def spectrum(model, data, *, seed, metric, target_accept, json, progress, compil
 
 
 def sample(
-    model, data, *, output, force, json, progress, compile_cache, seed, show_spectrum=False, metric="auto", **options
+    model, data, *, output, force, json, progress, compile_cache, seed, options=None, show_spectrum=False
 ) -> None:
     """`monochord sample`, and `monochord demo` with its spectrum shown."""
+    options = options or {}
+    seed, say = _seed(seed), _print.speaker(json)
+    SampleOptions(**options)  # refused before any work
     if output is not None:
         check_output(output, force)
-    target = _load(model, data, compile_cache)
-    seed, say = _seed(seed), _print.speaker(json)
-    say(f"seed {seed}")
-    findings = _checked(target, seed, say)
-    result, figures = None, None
-    if show_spectrum:
-        result = mc.fit(target, seed=seed, progress=progress)
-        figures = mc.spectrum(target, result, seed=seed)
-        if not json:
-            _print.fit(result)
-            _print.spectrum(figures)
-    tree = mc.sample(target, fit=result, seed=seed, metric=metric, progress=progress, **options)
-    written = _write(tree, output, say)
-    rows = mc.summary(tree)
-    doubts = mc.doubts(tree, rows)
+    with _quiet(json):
+        target = _load(model, data, compile_cache)
+        say(f"seed {seed}")
+        findings = _checked(target, seed, say)
+        result, figures = None, None
+        if show_spectrum:
+            result = mc.fit(target, seed=seed, progress=progress)
+            figures = mc.spectrum(target, result, seed=seed)
+            if not json:
+                _print.fit(result)
+                _print.spectrum(figures)
+        tree = mc.sample(target, fit=result, seed=seed, progress=progress, **options)
+        written = _write(tree, output, force)
+        rows = mc.summary(tree)
+        doubts = mc.doubts(tree, rows)
     if json:
         record = _print.sample_record(tree, rows, doubts, str(written) if written else None)
         extra = {"spectrum": _print.spectrum_record(figures)} if figures is not None else {}
@@ -121,38 +128,42 @@ def sample(
             _print.prediction(tree, rows, figures)
         if written:
             print(f"\nwritten to {written}")
-    _exit(tree, rows, options.get("target_ess"))
+    _exit(tree, rows)
 
 
-def _exit(tree, rows, target_ess) -> None:
-    status = tree["sample_stats"].attrs["status"]
-    if status == "interrupted":
+@contextlib.contextmanager
+def _quiet(json: bool):
+    """With --json, what the model prints goes to standard error: standard output holds one object."""
+    with contextlib.redirect_stdout(sys.stderr) if json else contextlib.nullcontext():
+        yield
+
+
+def _exit(tree, rows) -> None:
+    if tree["sample_stats"].attrs["status"] == "interrupted":
         count = tree["posterior"].sizes["draw"]
         print(f"Interrupted: the {count} draws of each chain made so far were kept.", file=sys.stderr)
         raise typer.Exit(130)
-    short = target_ess is not None and status != "target ESS reached"
-    if short or any(row.r_hat > mc.R_HAT_LIMIT for row in rows):
+    if not mc.is_trustworthy(tree, rows):
         raise typer.Exit(3)
 
 
-def _write(tree, output: Path | None, say) -> Path | None:
+def _write(tree, output: Path | None, force: bool) -> Path | None:
     """Write the result; if that fails, to the temporary folder, so that nothing computed is lost."""
     if output is None:
         return None
     try:
-        write_netcdf(tree, output)
-        return output
+        write_netcdf(tree, output, force)
     except OutputError as error:
-        rescue = Path(tempfile.mkdtemp(prefix="monochord-")) / output.name
-        with contextlib.suppress(OutputError):
+        rescue = Path(tempfile.mkdtemp(prefix="monochord-")) / "posterior.nc"
+        try:
             write_netcdf(tree, rescue)
-            raise OutputError(f"{error} The result was saved to `{rescue}` instead.") from None
-        raise
+        except OutputError:
+            raise error from None
+        raise OutputError(f"{error} The result was saved to `{rescue}` instead.") from None
+    return output
 
 
 def _family(metric: str) -> str | None:
-    from monochord.settings import check_choice
-
     check_choice("metric", metric, ("auto", "diagonal", "dense", "low_rank"))
     return None if metric == "auto" else metric
 

@@ -8,25 +8,33 @@ from pathlib import Path
 
 import typer
 
+INTERRUPTED = "Interrupted before any draw was kept."
+
 
 @contextlib.contextmanager
 def guarded(model_path: Path, json: bool):
     """Bad input exits with 2, Ctrl-C with 130, and a bug of ours with 1 and its traceback."""
     try:
         yield
-    except (typer.Exit, SystemExit):
+    except typer.Exit:
         raise
     except KeyboardInterrupt:
-        _say("Interrupted before any draw was kept.", json, 130)
+        _say(INTERRUPTED, json, 130)
+    except SystemExit as error:
+        trail = _model_traceback(error, model_path) or ""
+        _say(
+            f"the model file called exit({error.code}). A model only defines functions. Remove the call.\n{trail}",
+            json,
+            2,
+        )
+    except BrokenPipeError:
+        raise
     except Exception as error:
         text = _bad_input(error, model_path)
         if text is None:
             traceback.print_exc()
-            _say(
-                f"internal error: {type(error).__name__}: {error}. This is a bug in Monochord; please report it.",
-                json,
-                1,
-            )
+            name = type(error).__name__
+            _say(f"internal error: {name}: {error}. This is a bug in Monochord; please report it.", json, 1)
         _say(str(text), json, 2)
 
 
@@ -41,29 +49,23 @@ def _bad_input(error: Exception, model_path: Path) -> str | None:
     """The message for an error that the user can mend; None for a bug."""
     from monochord.errors import MonochordError
 
+    trail = _model_traceback(error.__cause__ or error, model_path)
     if isinstance(error, MonochordError):
-        return str(error)
-    trail = _model_traceback(error, model_path)
+        is_caused = error.__cause__ is not None and trail is not None
+        return f"{error}\n{trail}" if is_caused else str(error)
     if trail is not None:
-        return f"the model file raised {type(error).__name__}.\n{trail}"
-    if _raised_by_option_check(error):
-        return str(error)
+        return f"the model file raised {type(error).__name__}. Nothing can be sampled before it runs. Mend this line.\n{trail}"
+    if isinstance(error, MemoryError):
+        return "there is not enough memory for this model and its data. Use fewer draws or less data."
     return None
 
 
-def _raised_by_option_check(error: Exception) -> bool:
-    frames = traceback.extract_tb(error.__traceback__)
-    return isinstance(error, (ValueError, TypeError)) and bool(frames) and "monochord" in frames[-1].filename
-
-
-def _model_traceback(error: Exception, model_path: Path) -> str | None:
+def _model_traceback(error: BaseException, model_path: Path) -> str | None:
     """The traceback through the user's file, ending at its own line; None if it was not involved."""
     path = str(model_path.resolve())
     if isinstance(error, SyntaxError) and error.filename and str(Path(error.filename).resolve()) == path:
         return "".join(traceback.format_exception_only(error)).rstrip()
-    frames = [
-        frame for frame in traceback.extract_tb(error.__traceback__) if str(Path(frame.filename).resolve()) == path
-    ]
+    frames = [f for f in traceback.extract_tb(error.__traceback__) if str(Path(f.filename).resolve()) == path]
     if not frames:
         return None
     message = str(error).strip().splitlines()

@@ -25,17 +25,28 @@ def load_module(path: Path) -> ModuleType:
 
     **Raises** `ModelError` when it is missing or not a Python file; its own errors pass through.
     """
+    if path.is_dir():
+        raise ModelError(f"the model `{path}` is a folder. A model is a Python file. Name a file in it.")
     if not path.is_file():
         raise ModelError(f"the model file `{path}` does not exist. A model is a Python file. Check the path.")
     if path.suffix != ".py":
         raise ModelError(
             f"the model file `{path}` does not end in .py. A model is a Python file with NumPyro or JAX code."
         )
-    spec = importlib.util.spec_from_file_location(f"monochord_model_{path.stem}", path)
-    assert spec is not None and spec.loader is not None
+    try:
+        compile(path.read_bytes(), str(path.resolve()), "exec", dont_inherit=True)
+    except (SyntaxError, ValueError, OSError) as error:
+        if getattr(error, "filename", None) and isinstance(error, SyntaxError):
+            raise
+        raise ModelError(
+            f"the model file `{path}` is not Python text ({error}). A model is a Python file. Check it."
+        ) from None
+    spec = importlib.util.spec_from_file_location(f"monochord_model_{path.stem}", path.resolve())
+    if spec is None or spec.loader is None:
+        raise ModelError(f"the model file `{path}` cannot be imported. A model is a Python file. Check it.")
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module
-    sys.path.insert(0, str(path.resolve().parent))
+    sys.path.append(str(path.resolve().parent))  # last: a neighbour must not replace a package of the same name
     spec.loader.exec_module(module)
     return module
 
@@ -46,7 +57,7 @@ def read_data(path: Path) -> dict[str, Any]:
     **Raises** `DataError` when it is missing, not readable, not JSON, or not an object.
     """
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
         raise DataError(
             f"the data file `{path}` does not exist. The model's arguments come from it. Check the path."
@@ -61,6 +72,10 @@ def read_data(path: Path) -> dict[str, Any]:
         raise DataError(
             f"the data file `{path}` is not JSON: {error.msg} at line {error.lineno}, column {error.colno}. "
             'Write one object, for example {"y": [1.0, 2.0]}.'
+        ) from None
+    except (RecursionError, ValueError) as error:
+        raise DataError(
+            f"the data file `{path}` cannot be read: {error}. Data are numbers and arrays of them. Check it."
         ) from None
     if not isinstance(data, dict):
         raise DataError(
@@ -78,6 +93,8 @@ def load_target(model_path: Path, data_path: Path | None):
     if data_path is not None:
         data = read_data(data_path)
     elif callable(make_data):
+        if any(p.default is p.empty for p in inspect.signature(make_data).parameters.values()):
+            raise ModelError(f"data() in `{model_path}` takes arguments. It is called without any. Give them defaults.")
         data = _checked_data(make_data(), model_path)
     else:
         data = {}
@@ -110,20 +127,27 @@ def _checked_data(made: Any, model_path: Path) -> dict[str, Any]:
 
 def _match_fields(function, data: dict[str, Any], skip: int, model_path: Path) -> None:
     """**Raises** `DataError` naming fields that are missing or not known to the function."""
-    parameters = list(inspect.signature(function).parameters.values())[skip:]
-    if any(p.kind is p.VAR_KEYWORD for p in parameters):
-        known = None
-    else:
-        known = {p.name for p in parameters}
-    required = {
-        p.name for p in parameters if p.default is p.empty and p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)
-    }
+    parameters = list(inspect.signature(function).parameters.values())
+    name = f"`{function.__name__}` in `{model_path}`"
+    if len(parameters) < skip:
+        raise ModelError(
+            f"{name} takes no arguments. The first one is the parameters. Define {function.__name__}(params, **data)."
+        )
+    parameters = parameters[skip:]
+    fixed = [p.name for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.VAR_POSITIONAL)]
+    if fixed:
+        raise ModelError(
+            f"{name} takes `{', '.join(fixed)}` by position only. Data are passed by name. Remove the / or * from it."
+        )
+    is_open = any(p.kind is p.VAR_KEYWORD for p in parameters)
+    known = {p.name for p in parameters if p.kind is not p.VAR_KEYWORD}
+    required = {p.name for p in parameters if p.default is p.empty and p.kind is not p.VAR_KEYWORD}
     missing = sorted(required - data.keys())
-    unknown = sorted(data.keys() - known) if known is not None else []
+    unknown = [] if is_open else sorted(data.keys() - known)
     if missing or unknown:
-        parts = [f"misses {', '.join(missing)}"] if missing else []
-        parts += [f"has the unknown field{'s' * (len(unknown) > 1)} {', '.join(unknown)}"] if unknown else []
+        parts = [f"{', '.join(missing)} {'is' if len(missing) == 1 else 'are'} missing"] if missing else []
+        parts += [f"{', '.join(unknown)} {'is' if len(unknown) == 1 else 'are'} unknown to it"] if unknown else []
         raise DataError(
-            f"the data do not fit `{function.__name__}` in `{model_path}`: they {' and '.join(parts)}. It takes "
-            f"({', '.join(p.name for p in parameters)}). Rename, add or drop fields (see --data)."
+            f"the data do not fit {name}: {' and '.join(parts)}. It takes ({', '.join(p.name for p in parameters)}). "
+            "Rename, add or drop fields (see --data)."
         )

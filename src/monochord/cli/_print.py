@@ -80,7 +80,7 @@ def summary(tree, rows, doubts) -> None:
     if len(rows) > MAX_ROWS:
         print(f"… and {len(rows) - MAX_ROWS} more rows (all are in the output file and in --json)")
     print(
-        f"\nverdict on the fit: {attrs['verdict']}; kernel {attrs['kernel']}, metric {attrs['metric']}, step size {attrs['step_size']:.3f}, "
+        f"\nverdict on the fit: {attrs['verdict']}; kernel {attrs['kernel']}, metric {attrs['metric']}, step size {attrs['step_size']:.3g}, "
         f"acceptance {float(tree['sample_stats']['acceptance_rate'].mean()):.2f}"
     )
     stages = {name: int(attrs[f"gradients_{name}"]) for name in ("fit", "warmup", "sampling")}

@@ -56,6 +56,16 @@ class FitResult:
         """Sentences behind the verdict."""
         return self.judgement.reasons
 
+    def furthest(self) -> tuple[str, float]:
+        """The parameter with the largest mean or scale, unconstrained, and its size: the evidence of a divergence."""
+        if self.gaussian is not None:
+            extent = np.maximum(np.abs(self.gaussian.mean), np.sqrt(np.asarray(self.gaussian.metric.diagonal())))
+        else:
+            ends = [search.x for search in getattr(self.state, "searches", ())] or [np.zeros(len(self.names))]
+            extent = np.max(np.abs(ends), axis=0)
+        index = int(np.argmax(extent))
+        return self.names[index], float(extent[index])
+
     def __str__(self) -> str:
         lines = [
             f"verdict         {self.verdict}",

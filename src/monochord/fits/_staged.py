@@ -24,24 +24,34 @@ from monochord.arrays import Key, host_generator
 from monochord.cost import Cost
 from monochord.fits import _lbfgs
 from monochord.fits._base import AbstractFit, AbstractFitState, FitStatus, Repairs, Scored, StepInfo
+from monochord.fits._laplace import laplace_like
 from monochord.fits._match import match
+from monochord.fits._rules import (
+    BUFFER_LENGTH,
+    RUNAWAY,
+    distinct_ends,
+    has_run_away,
+    has_settled,
+    is_active,
+    not_worse,
+    num_pairs,
+    plausible,
+)
 from monochord.fits._score import antithetic_batch, scored
 from monochord.fits._shift import is_shifted, newton_shift
 from monochord.gaussian import Gaussian
 from monochord.metrics import (
     AbstractFamily,
     Dense,
-    DenseMetric,
     Diagonal,
     DiagonalMetric,
     LowRank,
 )
-from monochord.targets import AbstractTarget, Evaluations, evaluate, idle_lanes, join
+from monochord.targets import AbstractTarget, Evaluations, evaluate, idle_lanes
 
 DENSE_LIMIT = 250  # above it batches of useful size leave a full covariance too noisy
 MAX_STRENGTH = 1e3
 FIRST_STRENGTH = 1e2
-RUNAWAY = 1e12  # of coordinates and scales: no parameter in a sensible unit is that large
 POOR_RESIDUAL = 2.0  # a candidate above it is further from the target than a unit Gaussian from a shifted one
 
 
@@ -138,7 +148,7 @@ class Staged(AbstractFit):
 
     def _descend(self, rng, target, state: StagedState) -> StagedState:
         """One trial point of every active search."""
-        running = [_is_active(search, state.searches, target.dim) for search in state.searches]
+        running = [is_active(search, target.dim) for search in state.searches]
         if not any(running) or state.num_stage_steps >= self.max_descent_steps:
             return _enter(state, "candidates")
         points = evaluate(target, np.stack([s.trial for s, on in zip(state.searches, running, strict=True) if on]))
@@ -155,8 +165,8 @@ class Staged(AbstractFit):
         best, buffer = None, ()
         if any(np.max(np.abs(search.x)) > RUNAWAY for search in state.searches):
             return dataclasses.replace(state, status=FitStatus.diverged, stage="done")
-        for search in _distinct_ends(state.searches, target.dim):
-            gaussian = _laplace_like(family, search)
+        for search in distinct_ends(state.searches, target.dim):
+            gaussian = laplace_like(family, search)
             points = antithetic_batch(target, gaussian, rng, 8)
             state = _spend(state, points)
             candidate = scored(gaussian, points)
@@ -173,12 +183,12 @@ class Staged(AbstractFit):
     def _match_step(self, rng, target, state: StagedState) -> StagedState:
         """Draw from the current Gaussian, judge it, and match anew or go back."""
         diagonal = state.stage == "diagonal"
-        points = antithetic_batch(target, state.gaussian, rng, 8 if diagonal else _num_pairs(target.dim))
+        points = antithetic_batch(target, state.gaussian, rng, 8 if diagonal else num_pairs(target.dim))
         state = _spend(state, points)
         evidence = scored(state.gaussian, points)
         finite = points.finite()
         share = float(np.mean(finite))
-        if share > 0.5 and _not_worse(evidence, state.best):
+        if share > 0.5 and not_worse(evidence, state.best):
             best = evidence if state.best is None or evidence.elbo.value > state.best.elbo.value else state.best
             strength = min(MAX_STRENGTH, 4.0 * state.strength)
             state = dataclasses.replace(state, best=best, strength=strength, scores=(*state.scores[-7:], evidence))
@@ -188,7 +198,7 @@ class Staged(AbstractFit):
             state = dataclasses.replace(
                 state, strength=state.strength / 8.0, repairs=state.repairs.add(rejected_updates=1)
             )
-        buffer = (*state.buffer[-(_buffer_length(target.dim) - 1) :], points.take(finite))
+        buffer = (*state.buffer[-(BUFFER_LENGTH - 1) :], points.take(finite))
         state = dataclasses.replace(state, buffer=buffer, num_stage_steps=state.num_stage_steps + 1)
         family = Diagonal() if diagonal else self._family(target)
         state = _update(state, family, prior)
@@ -199,15 +209,15 @@ class Staged(AbstractFit):
         if not state.scores:
             return state if state.num_stage_steps < 20 else _finish(state, FitStatus.diverged)
         latest = state.scores[-1]
-        if _has_run_away(state.gaussian):
+        if has_run_away(state.gaussian):
             return _finish(state, FitStatus.diverged)
         if state.stage == "diagonal":
-            if _has_settled(state.scores, window=2) or state.num_stage_steps >= 20:
+            if has_settled(state.scores, window=2) or state.num_stage_steps >= 20:
                 return dataclasses.replace(_enter(state, "full"), scores=(), best=latest, strength=FIRST_STRENGTH)
             return state
         if latest.residual.value + latest.residual.standard_error < self.tolerance:
             return _finish(state, FitStatus.converged)
-        if state.num_stage_steps >= 8 and _has_settled(state.scores, window=4):
+        if state.num_stage_steps >= 8 and has_settled(state.scores, window=4):
             return _finish(state, FitStatus.settled)
         return state
 
@@ -216,11 +226,7 @@ class Staged(AbstractFit):
         points = antithetic_batch(target, state.gaussian, rng, self.check_pairs)
         state = _spend(state, points)
         evidence = scored(state.gaussian, points)
-        if (
-            state.best is not None
-            and state.gaussian is not state.best.gaussian
-            and not _not_worse(evidence, state.best)
-        ):
+        if state.best is not None and state.gaussian is not state.best.gaussian and not not_worse(evidence, state.best):
             return dataclasses.replace(
                 state, current=state.best.gaussian, repairs=state.repairs.add(rejected_updates=1)
             )
@@ -230,15 +236,6 @@ class Staged(AbstractFit):
 
     def _family(self, target) -> AbstractFamily:
         return self.family if self.family is not None else default_family(target.dim)
-
-
-def _num_pairs(dim: int) -> int:
-    """Antithetic pairs of a full-stage batch: the buffer then holds several times `dim` directions."""
-    return 16 if dim <= 32 else 32 if dim <= 128 else 64
-
-
-def _buffer_length(dim: int) -> int:
-    return 16
 
 
 def _spend(state: StagedState, points: Evaluations) -> StagedState:
@@ -257,56 +254,6 @@ def _finish(state: StagedState, status: FitStatus) -> StagedState:
     return dataclasses.replace(_enter(state, "check"), status=status)
 
 
-def _is_active(search: _lbfgs.Search, searches, dim: int) -> bool:
-    """Go on while a quadratic model, or the last steps, see more to gain than the posterior's own spread.
-
-    In the typical set the potential is dim/2 above its minimum with spread √(dim/2). A search far above
-    the best one that has itself stopped is left where it is.
-    """
-    if search.is_stuck:
-        return False
-    if search.num_accepted < 5 or len(search.recent) < 4:
-        return True
-    return bool(search.decrement > 0.05 * dim or search.recent[-4] - search.potential > 0.2 * dim)
-
-
-def _distinct_ends(searches, dim: int) -> list[_lbfgs.Search]:
-    """The best end, and others that are close to it in potential, at most four."""
-    best = min(search.potential for search in searches)
-    margin = 20.0 + 2.0 * dim
-    return sorted((s for s in searches if s.potential <= best + margin), key=lambda s: s.potential)[:4]
-
-
-def _laplace_like(family: AbstractFamily, search: _lbfgs.Search) -> Gaussian:
-    """Gaussian at a search's end from its inverse Hessian, dense where the family is."""
-    if not search.pairs:
-        return Gaussian(search.x, DiagonalMetric(np.full(len(search.x), 1e-2)))
-    base, wide, core = _lbfgs.inverse_hessian_parts(search.pairs)
-    if isinstance(family, Dense):
-        covariance = base * np.eye(len(search.x)) + wide @ core @ wide.T
-        try:
-            return Gaussian(search.x, DenseMetric.from_covariance((covariance + covariance.T) / 2))
-        except ValueError:
-            pass
-    variance = base + np.sum((wide @ core) * wide, axis=1)
-    return Gaussian(search.x, DiagonalMetric(np.sqrt(np.where(variance > 0, variance, base))))
-
-
-def _not_worse(evidence: Scored, best: Scored | None) -> bool:
-    """True unless the ELBO fell below the best by more than noise (three standard errors)."""
-    if not np.isfinite(evidence.elbo.value):
-        return False
-    if best is None:
-        return True
-    noise = np.hypot(evidence.elbo.standard_error, best.elbo.standard_error)
-    return bool(evidence.elbo.value > best.elbo.value - 3.0 * noise - 0.1)
-
-
-def _has_run_away(gaussian: Gaussian) -> bool:
-    extent = np.maximum(np.abs(np.asarray(gaussian.mean)), np.sqrt(np.asarray(gaussian.metric.diagonal())))
-    return not np.all(extent < RUNAWAY)
-
-
 def _shrunk(gaussian: Gaussian) -> Gaussian:
     """The same mean with a tenth of the scales: closer to where the density was finite."""
     return Gaussian(gaussian.mean, DiagonalMetric(0.1 * np.sqrt(gaussian.metric.diagonal())))
@@ -314,7 +261,7 @@ def _shrunk(gaussian: Gaussian) -> Gaussian:
 
 def _update(state: StagedState, family: AbstractFamily, prior: Gaussian) -> StagedState:
     """Match on the buffer's plausible points; a failed factorisation keeps the prior and weakens the match."""
-    points, dropped = _plausible(prior, state.buffer)
+    points, dropped = plausible(prior, state.buffer)
     try:
         with np.errstate(over="ignore", invalid="ignore"):
             if is_shifted(prior, state.buffer[-1]):
@@ -324,35 +271,3 @@ def _update(state: StagedState, family: AbstractFamily, prior: Gaussian) -> Stag
         repairs = state.repairs.add(failed_factorisations=1)
         return dataclasses.replace(state, current=prior, strength=state.strength / 8.0, repairs=repairs)
     return dataclasses.replace(state, current=current, repairs=state.repairs.add(dropped_points=dropped))
-
-
-def _plausible(prior: Gaussian, buffer) -> tuple[Evaluations, int]:
-    """Points within the region that `prior` takes for its typical set, with a wide margin.
-
-    Fewer than `3 * dim` of them would leave directions unresolved: then the nearest others stay as well,
-    since on the Gaussian part of a target a score is as true far away as near by.
-    """
-    points = join(list(buffer))
-    radius = (np.asarray(prior.metric.whiten(points.x - prior.mean)) ** 2).sum(1)
-    limit = prior.dim + 8.0 * np.sqrt(2.0 * prior.dim) + 16.0
-    wanted = min(3 * prior.dim, len(radius))
-    keep = radius <= max(limit, np.partition(radius, wanted - 1)[wanted - 1])
-    keep[-len(buffer[-1].x) :] = True
-    return points.take(keep), int(np.sum(~keep))
-
-
-def _has_settled(scores: tuple[Scored, ...], window: int) -> bool:
-    """The last `window` steps improve on the `window` before neither in ELBO nor in residual, beyond noise."""
-    if len(scores) < 2 * window:
-        return False
-
-    def average(part, name):
-        values = [getattr(score, name) for score in part]
-        error = np.sqrt(np.sum([v.standard_error**2 for v in values])) / len(values)
-        return float(np.mean([v.value for v in values])), float(error)
-
-    recent, before = scores[-window:], scores[-2 * window : -window]
-    (elbo, elbo_error), (elbo_before, elbo_error_before) = average(recent, "elbo"), average(before, "elbo")
-    residual, residual_before = average(recent, "residual")[0], average(before, "residual")[0]
-    gained = elbo - elbo_before > 0.05 + 2.0 * np.hypot(elbo_error, elbo_error_before)
-    return not gained and residual > 0.7 * residual_before

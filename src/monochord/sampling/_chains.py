@@ -50,7 +50,7 @@ class Chains:
         self._keys = [fold_key(key, chain) for chain in range(self.num_chains)]
         capacity = int(np.clip(BLOCK_NUMBERS // target.dim, 8, 256))
         self.spec = BlockSpec(kernel, capacity, max_tree_depth)
-        self._block_length = min(32, capacity)
+        self._block_length = 1  # nothing is known of the speed: Ctrl-C must be heard soon
         self._pool = ThreadPoolExecutor(min(self.num_chains, os.cpu_count() or 1))
 
     def advance(self, metric: AbstractMetric, step_size: float, trajectory_length: float, count: int) -> Segment:

@@ -87,13 +87,13 @@ def _sample(chains: Chains, tuning: Tuning, settings: SamplerSettings, callback)
     done, gradients, divergences, next_check, ess = 0, 0, 0, 100, None
     try:
         for segment in chains.segments(tuning.metric, tuning.step_size, tuning.trajectory_length, settings.num_draws):
-            segments.append(segment)
+            segments.append(segment._replace(score=segment.score[:, :, :0]))  # only warm-up needs them
             done += segment.x.shape[1]
             gradients += segment.gradients
             divergences += int(segment.diverging.sum())
             if settings.target_ess is not None and done >= next_check:
                 next_check = int(done * ESS_CHECK_GROWTH) + 1
-                ess = smallest_ess(concatenate(segments).x)
+                ess = smallest_ess(np.concatenate([part.x for part in segments], axis=1))
             if callback is not None:
                 callback(
                     SamplingInfo(

@@ -1,6 +1,6 @@
 """What do we sample? Targets: a flat log density with names, from a JAX function or a NumPyro model."""
 
-from monochord.targets._base import AbstractTarget
+from monochord.targets._base import AbstractTarget, output_name
 from monochord.targets._callable import CallableTarget, callable_target
 from monochord.targets._check import Finding, check_signature, check_target
 from monochord.targets._gradient import (
@@ -28,4 +28,5 @@ __all__ = [
     "idle_lanes",
     "join",
     "numpyro_target",
+    "output_name",
 ]

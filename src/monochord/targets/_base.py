@@ -1,7 +1,9 @@
 """`AbstractTarget`: what is sampled, as a flat log density with names."""
 
 import abc
-from collections.abc import Mapping
+import contextlib
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import equinox as eqx
@@ -10,6 +12,7 @@ import numpy as np
 from jaxtyping import Float
 
 from monochord.arrays import Array
+from monochord.errors import DataError, ModelError, MonochordError
 
 
 class AbstractTarget(eqx.Module):
@@ -45,35 +48,85 @@ def split_data(data: Mapping[str, Any]) -> tuple[dict[str, Any], tuple[tuple[str
 
     Python numbers, strings, booleans and None stay as they are: a model may use them as sizes or
     in `if`. Pass `numpy.asarray(value)` to have a number traced.
+
+    **Raises** `DataError` for names that are not strings, ragged lists, and arrays of anything but numbers.
     """
     traced, static = {}, []
     for name, value in data.items():
+        if not isinstance(name, str):
+            raise DataError(f"the data have the name {name!r}. Data are passed to the model by name. Use strings.")
         if value is None or isinstance(value, (bool, int, float, str)):
             static.append((name, value))
         else:
-            traced[name] = jax.tree.map(_as_numeric, value, is_leaf=_is_numeric_list)
-    return traced, tuple(sorted(static))
+            traced[name] = jax.tree.map(partial(_as_numeric, name), value, is_leaf=_is_numeric_list)
+    return traced, tuple(sorted(static, key=lambda item: item[0]))
 
 
 def _is_numeric_list(value) -> bool:
-    return isinstance(value, (list, tuple))
+    return value is None or isinstance(value, (list, tuple, str))
 
 
-def _as_numeric(value):
-    from monochord.errors import DataError
-
+def _as_numeric(name: str, value):
     try:
         array = np.asarray(value)
     except ValueError as error:
         raise DataError(
-            f"a data field holds a ragged list ({error}). Arrays need rows of one length. Pad or split it."
+            f"the data field `{name}` is a ragged list ({error}). Arrays need rows of one length. Pad or split it."
         ) from None
-    if array.dtype == object or array.dtype.kind in "USOV":
+    if array.dtype.kind not in "biufc":
+        wrong = next((v for v in _flat(value) if not isinstance(v, (bool, int, float, complex, np.number))), value)
         raise DataError(
-            f"a data field holds {array.dtype} values such as {str(array.flat[0])[:40]!r}. Densities are functions "
-            "of numbers. Encode strings as integers and give missing values a number or drop them."
+            f"the data field `{name}` holds {wrong!r:.60}, which is not a number that JAX can hold. Densities are functions "
+            "of numbers. Encode text as integers; give missing values a number or drop them."
         )
     return array
+
+
+def _flat(value):
+    if isinstance(value, (list, tuple)):
+        for entry in value:
+            yield from _flat(entry)
+    elif isinstance(value, np.ndarray):
+        yield from value.ravel().tolist()
+    else:
+        yield value
+
+
+@contextlib.contextmanager
+def evaluating(model: Callable):
+    """Turn whatever the model raises while it is traced into a `ModelError` that keeps it as its cause."""
+    try:
+        yield
+    except MonochordError:
+        raise
+    except Exception as error:
+        name = getattr(model, "__name__", "the model")
+        first = (str(error).strip().splitlines() or [""])[0]
+        raise ModelError(
+            f"`{name}` could not be evaluated: {type(error).__name__}: {first} Nothing can be sampled before it runs. "
+            "Mend the line that the traceback shows, or check the shapes and types of the data."
+        ) from error
+
+
+def check_names(names) -> None:
+    """**Raises** `ModelError` for quantities that the output could not tell apart or keeps for itself."""
+    seen = set()
+    for name in names:
+        plain = output_name(name)
+        if plain in ("chain", "draw"):
+            raise ModelError(
+                f"a quantity is named `{name}`. The output's axes are called chain and draw. Rename it in the model."
+            )
+        if plain in seen:
+            raise ModelError(
+                f"two quantities share the name `{plain}`. One of them would be lost in the output. Rename one in the model."
+            )
+        seen.add(plain)
+
+
+def output_name(name: str) -> str:
+    """The name in the output: slashes separate groups there, so dots take their place."""
+    return name.replace("/", ".") or "unnamed"
 
 
 def scalar_names(name: str, shape: tuple[int, ...]) -> list[str]:

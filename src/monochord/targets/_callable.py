@@ -11,7 +11,7 @@ from jaxtyping import Float
 
 from monochord.arrays import Array
 from monochord.errors import ModelError
-from monochord.targets._base import AbstractTarget, scalar_names, split_data
+from monochord.targets._base import AbstractTarget, check_names, evaluating, scalar_names, split_data
 
 
 @final
@@ -32,14 +32,17 @@ class CallableTarget(AbstractTarget):
     leaf_names: tuple[str, ...] = eqx.field(static=True)
 
     def log_density(self, x):
-        value = self.function(self.unravel(x), **self._data())
+        with evaluating(self.function):
+            value = self.function(self.unravel(x), **self._data())
         return _checked_scalar(value, self.function)
 
     def constrain(self, x):
         params = self.unravel(x)
         if self.constrain_function is None:
             return dict(zip(self.leaf_names, jax.tree.leaves(params), strict=True))
-        return dict(self.constrain_function(params, **self._data()))
+        with evaluating(self.constrain_function):
+            quantities = self.constrain_function(params, **self._data())
+        return _checked_quantities(quantities)
 
     def unravel(self, x: Float[Array, " dim"]) -> Any:
         """The user's pytree at a flat point."""
@@ -80,6 +83,7 @@ def callable_target(
             "the model has no parameters: `init` holds no numbers. There is nothing to sample. "
             "Return a dictionary with one array for each parameter, for example {'mu': 0.0}."
         )
+    check_names(leaf_names)
     shapes = tuple(leaf.shape for leaf in leaves)
     names = tuple(entry for name, shape in zip(leaf_names, shapes, strict=True) for entry in scalar_names(name, shape))
     traced, static = split_data(data or {})
@@ -136,3 +140,13 @@ def _checked_scalar(value, function):
             "numbers. Return a float."
         )
     return value
+
+
+def _checked_quantities(quantities) -> dict:
+    if not isinstance(quantities, Mapping) or not quantities:
+        raise ModelError(
+            f"`constrain` returned {type(quantities).__name__ if not isinstance(quantities, Mapping) else 'nothing'}. The "
+            "output needs named quantities. Return a dictionary of arrays, for example {'sigma': jnp.exp(params['log_sigma'])}."
+        )
+    check_names(map(str, quantities))
+    return {str(name): jnp.asarray(value) for name, value in quantities.items()}

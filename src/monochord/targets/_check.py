@@ -11,7 +11,7 @@ import jax
 import numpy as np
 
 from monochord.errors import ModelError
-from monochord.targets._base import AbstractTarget
+from monochord.targets._base import AbstractTarget, evaluating
 from monochord.targets._gradient import LANES, Evaluations, evaluate
 
 Level = Literal["ok", "warning", "error"]
@@ -69,12 +69,14 @@ def check_target(target: AbstractTarget, rng: np.random.Generator) -> tuple[list
 
 
 def check_signature(target: AbstractTarget) -> None:
-    """Trace the log density once without computing anything.
+    """Trace the log density and the reported quantities once without computing anything.
 
     **Raises** `ModelError` for a wrong result; the model's own exceptions pass through with their traceback.
     """
     x = np.asarray(target.center)
     shape = jax.eval_shape(target.log_density, jax.ShapeDtypeStruct(x.shape, jax.dtypes.canonicalize_dtype(float)))
+    with evaluating(type(target)):
+        jax.eval_shape(target.constrain, jax.ShapeDtypeStruct(x.shape, jax.dtypes.canonicalize_dtype(float)))
     if shape.shape != () or not np.issubdtype(shape.dtype, np.floating):
         raise ModelError(
             f"the log density has shape {shape.shape} and type {shape.dtype}. One real number for each point is wanted. "

@@ -10,7 +10,7 @@ from jaxtyping import Float
 
 from monochord.arrays import Array
 from monochord.errors import MissingPackage, ModelError
-from monochord.targets._base import AbstractTarget, scalar_names, split_data
+from monochord.targets._base import AbstractTarget, check_names, evaluating, scalar_names, split_data
 
 
 @final
@@ -32,7 +32,8 @@ class NumPyroTarget(AbstractTarget):
     def log_density(self, x):
         from numpyro.infer.util import potential_energy
 
-        return -potential_energy(self.model, (), self._data(), self.unravel(x))
+        with evaluating(self.model):
+            return -potential_energy(self.model, (), self._data(), self.unravel(x))
 
     def constrain(self, x):
         from numpyro.infer.util import constrain_fn
@@ -69,6 +70,7 @@ def numpyro_target(model: Callable, data: Mapping[str, Any] | None = None) -> Nu
         raise MissingPackage("numpyro", "a model given without `init`", extra="numpyro") from None
     traced, static = split_data(data or {})
     shapes, observed = _read_sites(model, traced, dict(static))
+    check_names(shapes)
     sites = tuple(shapes.items())
     names = tuple(entry for name, shape in sites for entry in scalar_names(name, shape))
     if not names:
@@ -92,12 +94,14 @@ def _read_sites(model, traced, static):
     """Unconstrained shape of each latent site, and which arguments are observed, from an abstract run."""
     from numpyro import handlers
     from numpyro.distributions import biject_to
+    from numpyro.infer import init_to_uniform
 
     shapes, observed = {}, []
 
     def run(key, traced):
-        with handlers.seed(rng_seed=key):
-            trace = handlers.trace(model).get_trace(**traced, **static)
+        # starts, not prior draws: an improper prior has none
+        started = handlers.substitute(handlers.seed(model, key), substitute_fn=init_to_uniform)
+        trace = handlers.trace(started).get_trace(**traced, **static)
         for name, site in trace.items():
             if site["type"] == "param":
                 raise ModelError(
@@ -119,5 +123,6 @@ def _read_sites(model, traced, static):
             shapes[name] = tuple(transform.inverse_shape(jax.numpy.shape(site["value"])))
         return 0.0
 
-    jax.eval_shape(run, jax.random.key(0), traced)
+    with evaluating(model):
+        jax.eval_shape(run, jax.random.key(0), traced)
     return shapes, tuple(observed)

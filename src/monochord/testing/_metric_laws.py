@@ -140,7 +140,13 @@ _OPERATIONS = ("whiten", "unwhiten", "whiten_covector", "unwhiten_covector", "ma
 
 def _everything(metric, vectors):
     values = {name: getattr(metric, name)(vectors) for name in _OPERATIONS}
-    return {**values, "log_det": metric.log_det(), "diagonal": metric.diagonal(), "precision": metric.precision_diagonal(), "dense": metric.dense()}
+    return {
+        **values,
+        "log_det": metric.log_det(),
+        "diagonal": metric.diagonal(),
+        "precision": metric.precision_diagonal(),
+        "dense": metric.dense(),
+    }
 
 
 def _size(metric) -> float:

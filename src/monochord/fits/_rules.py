@@ -1,0 +1,82 @@
+"""When to go on, stop, take back or give up: rules of evidence for a staged fit."""
+
+import numpy as np
+
+from monochord.fits import _lbfgs
+from monochord.fits._base import Scored
+from monochord.gaussian import Gaussian
+from monochord.targets import Evaluations, join
+
+RUNAWAY = 1e12  # of coordinates and scales: no parameter in a sensible unit is that large
+BUFFER_LENGTH = 16  # batches a match may look back on
+
+
+def is_active(search: _lbfgs.Search, dim: int) -> bool:
+    """Go on while a quadratic model, or the last steps, see more to gain than the posterior's own spread.
+
+    In the typical set the potential is dim/2 above its minimum, with spread √(dim/2).
+    """
+    if search.is_stuck:
+        return False
+    if search.num_accepted < 5 or len(search.recent) < 4:
+        return True
+    return bool(search.decrement > 0.05 * dim or search.recent[-4] - search.potential > 0.2 * dim)
+
+
+def distinct_ends(searches, dim: int) -> list[_lbfgs.Search]:
+    """The best end, and others that are close to it in potential, at most four."""
+    best = min(search.potential for search in searches)
+    margin = 20.0 + 2.0 * dim
+    return sorted((s for s in searches if s.potential <= best + margin), key=lambda s: s.potential)[:4]
+
+
+def not_worse(evidence: Scored, best: Scored | None) -> bool:
+    """True unless the ELBO fell below the best by more than noise (three standard errors)."""
+    if not np.isfinite(evidence.elbo.value):
+        return False
+    if best is None:
+        return True
+    noise = np.hypot(evidence.elbo.standard_error, best.elbo.standard_error)
+    return bool(evidence.elbo.value > best.elbo.value - 3.0 * noise - 0.1)
+
+
+def has_settled(scores: tuple[Scored, ...], window: int) -> bool:
+    """The last `window` steps improve on the `window` before neither in ELBO nor in residual, beyond noise."""
+    if len(scores) < 2 * window:
+        return False
+
+    def average(part, name):
+        values = [getattr(score, name) for score in part]
+        error = np.sqrt(np.sum([v.standard_error**2 for v in values])) / len(values)
+        return float(np.mean([v.value for v in values])), float(error)
+
+    recent, before = scores[-window:], scores[-2 * window : -window]
+    (elbo, elbo_error), (elbo_before, elbo_error_before) = average(recent, "elbo"), average(before, "elbo")
+    residual, residual_before = average(recent, "residual")[0], average(before, "residual")[0]
+    gained = elbo - elbo_before > 0.05 + 2.0 * np.hypot(elbo_error, elbo_error_before)
+    return not gained and residual > 0.7 * residual_before
+
+
+def has_run_away(gaussian: Gaussian) -> bool:
+    extent = np.maximum(np.abs(np.asarray(gaussian.mean)), np.sqrt(np.asarray(gaussian.metric.diagonal())))
+    return not np.all(extent < RUNAWAY)
+
+
+def plausible(prior: Gaussian, buffer) -> tuple[Evaluations, int]:
+    """Points within the region that `prior` takes for its typical set, with a wide margin.
+
+    Fewer than `3 * dim` of them would leave directions unresolved: then the nearest others stay as well,
+    since on the Gaussian part of a target a score is as true far away as near by.
+    """
+    points = join(list(buffer))
+    radius = (np.asarray(prior.metric.whiten(points.x - prior.mean)) ** 2).sum(1)
+    limit = prior.dim + 8.0 * np.sqrt(2.0 * prior.dim) + 16.0
+    wanted = min(3 * prior.dim, len(radius))
+    keep = radius <= max(limit, np.partition(radius, wanted - 1)[wanted - 1])
+    keep[-len(buffer[-1].x) :] = True
+    return points.take(keep), int(np.sum(~keep))
+
+
+def num_pairs(dim: int) -> int:
+    """Antithetic pairs of a full-stage batch: the buffer then holds several times `dim` directions."""
+    return 16 if dim <= 32 else 32 if dim <= 128 else 64
