@@ -51,6 +51,7 @@ class TerminalReporter(Reporter):
         self._progress = None
         self._tasks: dict[str, Any] = {}
         self._depth = 0
+        self._said: tuple = ("sampling", 0)
 
     def __enter__(self):
         self._depth += 1
@@ -111,6 +112,10 @@ class TerminalReporter(Reporter):
             f"{info.divergences} divergences{ess}"
         )
         self._show(info.stage, info.draws, info.total, text)
+        quarter = (info.stage, 4 * info.draws // max(1, info.total))
+        if info.stage == "sampling" and quarter != self._said and quarter[1] < 4:
+            self._said = quarter
+            self._say(f"{info.stage:9} {text}")
 
     def sampling_done(self, draws) -> None:
         self._say(

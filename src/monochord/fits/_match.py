@@ -26,6 +26,8 @@ from monochord.metrics import (
 )
 from monochord.targets import Evaluations
 
+SPAN_POINTS = 512
+
 
 @singledispatch
 def match(family: AbstractFamily, prior: Gaussian, points: Evaluations, strength: float) -> Gaussian:
@@ -59,7 +61,9 @@ def _(family: Dense, prior: Gaussian, points: Evaluations, strength: float) -> G
 def _(family: LowRank, prior: Gaussian, points: Evaluations, strength: float) -> Gaussian:
     """Diagonal match first; then the full match within the span of the batch, of which the `rank`
     directions furthest from 1 are kept. Outside that span the match is the identity, so nothing is lost.
+    At most the latest `SPAN_POINTS` points are used, as the work grows with their number squared.
     """
+    points = points.take(slice(-SPAN_POINTS, None))
     diagonal = _match_diagonal(prior, points, strength)
     z = diagonal.whiten(points.x - prior.mean)
     score = diagonal.whiten_covector(points.score)

@@ -9,6 +9,7 @@ from monochord.targets import Evaluations, join
 
 RUNAWAY = 1e12  # of coordinates and scales: no parameter in a sensible unit is that large
 BUFFER_LENGTH = 16  # batches a match may look back on
+BUFFER_NUMBERS = 20_000_000  # doubles of points in the buffer, so that it stays small in very many dimensions
 
 
 def is_active(search: _lbfgs.Search, dim: int) -> bool:
@@ -75,6 +76,11 @@ def plausible(prior: Gaussian, buffer) -> tuple[Evaluations, int]:
     keep = radius <= max(limit, np.partition(radius, wanted - 1)[wanted - 1])
     keep[-len(buffer[-1].x) :] = True
     return points.take(keep), int(np.sum(~keep))
+
+
+def buffer_length(dim: int) -> int:
+    """Batches that the buffer may hold."""
+    return int(np.clip(BUFFER_NUMBERS // (2 * num_pairs(dim) * dim), 2, BUFFER_LENGTH))
 
 
 def num_pairs(dim: int) -> int:

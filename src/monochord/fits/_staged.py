@@ -27,8 +27,8 @@ from monochord.fits._base import AbstractFit, AbstractFitState, FitStatus, Repai
 from monochord.fits._laplace import laplace_like
 from monochord.fits._match import match
 from monochord.fits._rules import (
-    BUFFER_LENGTH,
     RUNAWAY,
+    buffer_length,
     distinct_ends,
     has_run_away,
     has_settled,
@@ -198,7 +198,7 @@ class Staged(AbstractFit):
             state = dataclasses.replace(
                 state, strength=state.strength / 8.0, repairs=state.repairs.add(rejected_updates=1)
             )
-        buffer = (*state.buffer[-(BUFFER_LENGTH - 1) :], points.take(finite))
+        buffer = (*state.buffer[-(buffer_length(target.dim) - 1) :], points.take(finite))
         state = dataclasses.replace(state, buffer=buffer, num_stage_steps=state.num_stage_steps + 1)
         family = Diagonal() if diagonal else self._family(target)
         state = _update(state, family, prior)

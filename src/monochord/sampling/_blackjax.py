@@ -1,4 +1,4 @@
-"""The only file here that imports the engine: NUTS and jittered-length HMC of BlackJAX on our metrics.
+"""NUTS and jittered-length HMC of BlackJAX on our metrics (with `_blackjax_nuts.py`, the only file that imports it).
 
 One block function serves warm-up and sampling: its length, step size and trajectory length are
 arguments, so that nothing compiles between them.
@@ -8,7 +8,6 @@ from functools import partial
 from typing import Any, NamedTuple
 
 import blackjax.mcmc.hmc as blackjax_hmc
-import blackjax.mcmc.nuts as blackjax_nuts
 import jax
 import jax.numpy as jnp
 from blackjax.mcmc.metrics import Metric as EngineMetric
@@ -16,10 +15,10 @@ from jaxtyping import Float, Int
 
 from monochord.arrays import Array, Key
 from monochord.metrics import AbstractMetric
+from monochord.sampling._blackjax_nuts import nuts_transition
 from monochord.targets import AbstractTarget
 
 DIVERGENCE_THRESHOLD = 1000.0  # energy error in nats that Stan and BlackJAX call divergent
-NUTS_JITTER = 0.1  # half-width, relative; see `_nuts_step`
 
 
 class BlockSpec(NamedTuple):
@@ -94,7 +93,7 @@ def run_block(
 
     Iteration i uses ``fold_in(key, first + i)``: draws do not depend on how they are cut into blocks.
     """
-    step = _nuts_step if spec.kernel == "nuts" else _hmc_step
+    step: Any = _nuts_step if spec.kernel == "nuts" else _hmc_step
     dtype = position.x.dtype
     zeros = jnp.zeros((spec.capacity,), dtype)
     rows = jnp.zeros((spec.capacity, position.x.shape[0]), dtype)
@@ -123,16 +122,9 @@ def run_block(
 
 
 def _nuts_step(key, state, target, metric, step_size, trajectory_length, spec):
-    """One NUTS transition with a step size jittered by ±10 %.
-
-    On a well preconditioned target all frequencies agree, and a fixed step can make the doubling tree
-    miss every U-turn (2ʲ − 1 steps span a whole period); BlackJAX lacks the cross-subtree checks that
-    prevent it in Stan. A random step keeps the transition exact and breaks the resonance.
-    """
-    key_step, key_kernel = jax.random.split(key)
-    factor = jax.random.uniform(key_step, (), state.position.dtype, 1.0 - NUTS_JITTER, 1.0 + NUTS_JITTER)
-    kernel: Any = blackjax_nuts.build_kernel(divergence_threshold=int(DIVERGENCE_THRESHOLD))
-    return kernel(key_kernel, state, target.log_density, step_size * factor, engine_metric(metric), spec.max_tree_depth)
+    return nuts_transition(
+        key, state, target.log_density, step_size, engine_metric(metric), spec.max_tree_depth, DIVERGENCE_THRESHOLD
+    )
 
 
 def _hmc_step(key, state, target, metric, step_size, trajectory_length, spec):
