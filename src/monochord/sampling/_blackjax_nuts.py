@@ -91,7 +91,8 @@ def _double(key, tree: _Tree, grow, metric, step_size, energy) -> _Tree:
     before = tree.proposal._replace(sum_log_p_accept=sampled.sum_log_p_accept)
     failed = is_divergent | subtree_turns
     kept = jax.tree.map(lambda old, new: jnp.where(failed, old, new), before, sampled)
-    left, right = reorder_trajectories(direction, old, new)
+    ordered: Any = reorder_trajectories(direction, old, new)  # pyright: ignore[reportArgumentType]
+    left, right = ordered
     merged = merge_trajectories(left, right)
     turns = (
         _turns(metric, left.leftmost_state, right.rightmost_state, merged.momentum_sum)
