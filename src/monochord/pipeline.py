@@ -22,7 +22,7 @@ from monochord.settings import check_choice, check_count, check_fraction
 from monochord.spectra import DENSE_LIMIT, Spectrum, best_diagonal, spectrum_of
 from monochord.targets import (
     AbstractTarget,
-    Finding,
+    Findings,
     callable_target,
     check_signature,
     check_target,
@@ -61,14 +61,14 @@ def target(
     return callable_target(model, start, data, constrain)
 
 
-def check(model: Callable | AbstractTarget, *, seed: int = 0, **model_options) -> list[Finding]:
-    """Run the named checks on a model before anything else; findings with level "ok", "warning" or "error".
+def check(model: Callable | AbstractTarget, *, seed: int = 0, **model_options) -> Findings:
+    """Run the named checks on a model before anything else; findings with level "ok", "warning" or
+    "error", and in `gradients` what it cost.
 
     **Raises** `ModelError` when the log density cannot be evaluated at all.
     """
     seed = _resolved_seed(seed)
-    findings, _ = check_target(target(model, **model_options), host_generator(named_key(seed, "check")))
-    return findings
+    return check_target(target(model, **model_options), host_generator(named_key(seed, "check")))
 
 
 def fit(

@@ -9,18 +9,11 @@ import pytest
 from arviz_stats.base.array import array_stats
 
 import monochord as mc
+from benchmarks.main_job import POSTERIORS
 from benchmarks.problems import load
 from monochord.testing import assert_mean_close
 
 FOLDER = Path(os.environ.get("MONOCHORD_POSTERIORDB", Path(__file__).parents[3] / "shared" / "posteriordb"))
-POSTERIORS = (
-    "arK-arK",
-    "kidiq-kidscore_momhsiq",
-    "kidiq-kidscore_interaction",
-    "mesquite-logmesquite_logvash",
-    "nes2000-nes",
-    "eight_schools-eight_schools_noncentered",
-)
 pytestmark = [
     pytest.mark.statistical,
     pytest.mark.skipif(

@@ -10,7 +10,8 @@ from monochord.testing import gaussian_target, nowhere_finite_target
 
 
 def _levels(target, rng):
-    findings, gradients = check_target(target, rng)
+    findings = check_target(target, rng)
+    gradients = findings.gradients
     assert all(finding.message.endswith(".") for finding in findings)
     assert gradients >= 8
     return {finding.name: finding.level for finding in findings}

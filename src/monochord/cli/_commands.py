@@ -120,10 +120,11 @@ def sample(
         doubts = mc.doubts(tree, rows)
     if json:
         record = _print.sample_record(tree, rows, doubts, str(written) if written else None)
+        record["gradients_check"] = findings.gradients
         extra = {"spectrum": _print.spectrum_record(figures)} if figures is not None else {}
         print(json_module.dumps({"findings": _plain(findings), **record, **extra}))
     else:
-        _print.summary(tree, rows, doubts)
+        _print.summary(tree, rows, doubts, findings.gradients)
         if figures is not None:
             _print.prediction(tree, rows, figures)
         if written:

@@ -63,7 +63,7 @@ def spectrum(figures) -> None:
     )
 
 
-def summary(tree, rows, doubts) -> None:
+def summary(tree, rows, doubts, gradients_check: int) -> None:
     """The summary table, gradients by stage, and what should not be trusted."""
     attrs = tree["sample_stats"].attrs
     table = Table(title="posterior", title_justify="left", box=None)
@@ -72,7 +72,7 @@ def summary(tree, rows, doubts) -> None:
     for head in ("mean", "sd", f"{percent} low", f"{percent} high", "bulk ESS", "tail ESS", "R̂"):
         table.add_column(head, justify="right")
     for row in rows[:MAX_ROWS]:
-        numbers = [f"{value:.4g}" for value in (row.mean, row.sd, row.low, row.high)]
+        numbers = [f"{value:#.4g}".rstrip(".") for value in (row.mean, row.sd, row.low, row.high)]
         table.add_row(Text(row.name), *numbers, f"{row.ess_bulk:.0f}", f"{row.ess_tail:.0f}", f"{row.r_hat:.3f}")
     console = _console()
     console.print()
@@ -83,7 +83,8 @@ def summary(tree, rows, doubts) -> None:
         f"\nverdict on the fit: {attrs['verdict']}; kernel {attrs['kernel']}, metric {attrs['metric']}, step size {attrs['step_size']:.3g}, "
         f"acceptance {float(tree['sample_stats']['acceptance_rate'].mean()):.2f}"
     )
-    stages = {name: int(attrs[f"gradients_{name}"]) for name in ("fit", "warmup", "sampling")}
+    stages = {"check": gradients_check}
+    stages |= {name: int(attrs[f"gradients_{name}"]) for name in ("fit", "warmup", "sampling")}
     print(
         "gradients: "
         + ", ".join(f"{name} {count:,}" for name, count in stages.items())

@@ -2,7 +2,7 @@
 
 from monochord.targets._base import AbstractTarget, output_name
 from monochord.targets._callable import CallableTarget, callable_target
-from monochord.targets._check import Finding, check_signature, check_target
+from monochord.targets._check import Finding, Findings, check_signature, check_target
 from monochord.targets._gradient import (
     Evaluations,
     constrain_draws,
@@ -18,6 +18,7 @@ __all__ = [
     "CallableTarget",
     "Evaluations",
     "Finding",
+    "Findings",
     "NumPyroTarget",
     "callable_target",
     "check_signature",

@@ -2,6 +2,7 @@
 
 import abc
 import contextlib
+import math
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
@@ -127,6 +128,16 @@ def check_names(names) -> None:
 def output_name(name: str) -> str:
     """The name in the output: slashes separate groups there, so dots take their place."""
     return name.replace("/", ".") or "unnamed"
+
+
+def cut(x: Float[Array, " dim"], shapes) -> list[Array]:
+    """A flat point cut into arrays of `shapes`, in order."""
+    parts, start = [], 0
+    for shape in shapes:
+        size = math.prod(shape)
+        parts.append(x[start : start + size].reshape(shape))
+        start += size
+    return parts
 
 
 def scalar_names(name: str, shape: tuple[int, ...]) -> list[str]:

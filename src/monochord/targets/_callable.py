@@ -11,7 +11,7 @@ from jaxtyping import Float
 
 from monochord.arrays import Array
 from monochord.errors import ModelError
-from monochord.targets._base import AbstractTarget, check_names, evaluating, scalar_names, split_data
+from monochord.targets._base import AbstractTarget, check_names, cut, evaluating, scalar_names, split_data
 
 
 @final
@@ -46,12 +46,7 @@ class CallableTarget(AbstractTarget):
 
     def unravel(self, x: Float[Array, " dim"]) -> Any:
         """The user's pytree at a flat point."""
-        leaves, start = [], 0
-        for shape in self.shapes:
-            size = int(np.prod(shape))
-            leaves.append(x[start : start + size].reshape(shape))
-            start += size
-        return jax.tree.unflatten(self.treedef, leaves)
+        return jax.tree.unflatten(self.treedef, cut(x, self.shapes))
 
     def observed_data(self):
         return {name: np.asarray(value) for name, value in self.traced_data.items() if hasattr(value, "dtype")}

@@ -26,6 +26,17 @@ class Finding:
     message: str
 
 
+class Findings(tuple[Finding, ...]):
+    """All findings of a model check, with the gradients it spent."""
+
+    gradients: int
+
+    def __new__(cls, findings, gradients: int):
+        made = super().__new__(cls, findings)
+        made.gradients = gradients
+        return made
+
+
 @dataclasses.dataclass(frozen=True)
 class CheckPoints:
     """What checks look at: a target and its scores at starts, computed once for all checks."""
@@ -51,8 +62,8 @@ def register(name: str) -> Callable[[Check], Check]:
     return add
 
 
-def check_target(target: AbstractTarget, rng: np.random.Generator) -> tuple[list[Finding], int]:
-    """Run every check at `LANES` random starts; the findings and the gradients spent.
+def check_target(target: AbstractTarget, rng: np.random.Generator) -> Findings:
+    """Run every check at `LANES` random starts.
 
     **Raises** `ModelError` when the log density cannot be evaluated at all: not a scalar, not float, or an
     error of the model's own.
@@ -65,7 +76,7 @@ def check_target(target: AbstractTarget, rng: np.random.Generator) -> tuple[list
     shifted = evaluate(target, finite.x + step * directions) if len(finite.x) else finite
     points = CheckPoints(target, starts, shifted, directions, step)
     findings = [Finding(name, *check(points)) for name, check in REGISTRY.items()]
-    return findings, len(starts.x) + len(finite.x)
+    return Findings(findings, len(starts.x) + len(finite.x))
 
 
 def check_signature(target: AbstractTarget) -> None:

@@ -10,7 +10,7 @@ from jaxtyping import Float
 
 from monochord.arrays import Array
 from monochord.errors import MissingPackage, ModelError
-from monochord.targets._base import AbstractTarget, check_names, evaluating, scalar_names, split_data
+from monochord.targets._base import AbstractTarget, check_names, cut, evaluating, scalar_names, split_data
 
 
 @final
@@ -42,12 +42,8 @@ class NumPyroTarget(AbstractTarget):
 
     def unravel(self, x: Float[Array, " dim"]) -> dict[str, Array]:
         """Unconstrained values by site at a flat point."""
-        values, start = {}, 0
-        for name, shape in self.sites:
-            size = int(np.prod(shape))
-            values[name] = x[start : start + size].reshape(shape)
-            start += size
-        return values
+        names, shapes = zip(*self.sites, strict=True)
+        return dict(zip(names, cut(x, shapes), strict=True))
 
     def observed_data(self):
         return {site: np.asarray(self.traced_data[argument]) for site, argument in self.observed}
