@@ -10,7 +10,7 @@ import ctypes
 import itertools
 import threading
 from collections.abc import Callable
-from functools import lru_cache
+from functools import cache
 
 import jax
 import jax.numpy as jnp
@@ -57,7 +57,7 @@ def counted_in_python(function: Callable, counter: Counter) -> Callable:
     return function_counted
 
 
-@lru_cache(maxsize=None)
+@cache
 def _identity(counter: Counter, order: int) -> Callable[[Params], Params]:
     """The identity on pytrees, told how often it has been differentiated.
 
@@ -83,7 +83,7 @@ def _tick(tree, counter: Counter, count: int):
     return jax.tree.map(lambda leaf: leaf + zero.astype(jnp.result_type(leaf)), tree)
 
 
-@lru_cache(maxsize=None)
+@cache
 def _zero(counter: Counter, count: int) -> Callable[[jax.Array], jax.Array]:
     """A function that returns zero and adds `count` when it runs; vectorised, `count` for each lane."""
     call = _native_call(counter, count) if jax.default_backend() == "cpu" else _portable_call(counter, count)

@@ -54,7 +54,7 @@ class _Switches:
 
 
 def run(flat: FlatProblem, method: str, seed: int) -> Run:
-    """nutpie's own number of warm-up draws; its starts jitter around the problem's centre."""
+    """Nutpie's own number of warm-up draws; its starts jitter around the problem's centre."""
     import nutpie
     from nutpie.compiled_pyfunc import from_pyfunc
 
@@ -62,8 +62,9 @@ def run(flat: FlatProblem, method: str, seed: int) -> Run:
     settings = nutpie._lib.PyNutsSettings  # the only place that states the default of `tune`
     num_tune = (settings.LowRank if is_low_rank else settings.Diag)(seed).num_tune
     evaluate = flat.value_and_grad()
-    evaluate(flat.center)  # compiles; charged to nobody
     stages = Stages(flat.counter)
+    with stages("warmup"):
+        evaluate(flat.center)  # compiles
     switches = _Switches(stages, num_tune)
     model = from_pyfunc(
         flat.dim, lambda: evaluate, switches.make_expand, [np.dtype("float64")], [(flat.dim,)], ["x"]
