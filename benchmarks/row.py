@@ -125,7 +125,8 @@ def _measure(module, name: str, options, watch: _Watch) -> dict:
     counter = watch.counter = Counter()
     flat = flatten(problem, counter)
     run, row["seconds_counted"] = _timed(module, flat, name, options.seed, compiler)
-    return row | _judged(run, flat, counter.total) | {"memory_mb": _peak_memory()}
+    counted = sum(run.gradients.values()) if getattr(module, "COUNTED_BY_ENGINE", False) else counter.total
+    return row | _judged(run, flat, counted) | {"memory_mb": _peak_memory()}
 
 
 def _timed(module, flat, name: str, seed: int, compiler) -> tuple[Run, dict]:
@@ -139,7 +140,7 @@ def _judged(run: Run, flat, counted: int) -> dict:
     """Gradients, ESS, errors and the verdict of a run."""
     from benchmarks import truth
 
-    scalars = truth.named_scalars(flat, run.draws)
+    scalars = truth.named_scalars(flat, run)
     finite = all(np.all(np.isfinite(values)) for values in scalars.values())
     row = {f"gradients_{stage}": run.gradients[stage] for stage in STAGES}
     total = sum(run.gradients.values())

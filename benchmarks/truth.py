@@ -6,6 +6,7 @@ import numpy as np
 from scipy.stats import norm
 
 from benchmarks.flat import FlatProblem
+from benchmarks.runners import Run
 from monochord._arviz import bulk_and_tail_ess
 
 R_HAT_LIMIT = 1.01  # Vehtari, Gelman, Simpson, Carpenter & Bürkner (2021)
@@ -14,11 +15,11 @@ FALSE_ALARM = 1e-4  # chance that a right row is called wrong, over all its mome
 MAX_SCALARS = 500  # judged in a row; evenly chosen where a problem has more
 
 
-def named_scalars(flat: FlatProblem, draws: np.ndarray) -> dict[str, np.ndarray]:
+def named_scalars(flat: FlatProblem, run: Run) -> dict[str, np.ndarray]:
     """Draws (chains, draws) of each quantity of the reference, or of all where there is none; names 1-based."""
-    scalars = {}
-    for name, value in flat.constrain(draws).items():
-        entries = value.reshape(*draws.shape[:2], -1)
+    scalars = dict(run.scalars or {})
+    for name, value in ({} if run.scalars else flat.constrain(run.draws)).items():
+        entries = value.reshape(*run.draws.shape[:2], -1)
         for index, place in enumerate(np.ndindex(*value.shape[2:])):
             label = f"{name}[{','.join(str(i + 1) for i in place)}]" if place else name
             scalars[label] = entries[:, :, index]

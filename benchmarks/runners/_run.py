@@ -22,7 +22,8 @@ class Run:
     """Draws in unconstrained space, shape (chains, draws, dim), and what they cost by stage.
 
     `idle_lanes` are evaluations that ran vectorised and that nobody used; they are in no stage.
-    `reported` holds the engine's own count, None where it keeps none.
+    `reported` holds the engine's own count, None where it keeps none. `scalars` holds draws (chains, draws) of the
+    constrained quantities by their names in the reference, where an engine returns nothing else.
     """
 
     draws: np.ndarray
@@ -32,6 +33,7 @@ class Run:
     idle_lanes: int = 0
     reported: int | None = None
     details: dict[str, str | int | float] = dataclasses.field(default_factory=dict)
+    scalars: dict[str, np.ndarray] | None = None
 
 
 class Stages:

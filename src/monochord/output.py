@@ -55,6 +55,7 @@ def attributes(fit: FitResult, draws: Draws, seed: int, settings: SamplerSetting
         "elbo": _triple(fit.elbo),
         "score_residual": _triple(fit.score_residual),
         "pareto_k": _triple(fit.pareto_k),
+        "worst_coordinate": fit.worst_coordinate and [fit.worst_coordinate[0], *fit.worst_coordinate[1]],
         "seed": seed,
         "version": _version("monochord"),
         "versions": {
