@@ -77,10 +77,18 @@ def test_interrupt_of_the_fit_in_json(noisy, interrupt):
     assert json.loads(result.stdout)["exit_code"] == 130
 
 
+# a runner in the background of a shell ignores SIGINT, and its children inherit that
+LISTENING = """
+import os, signal, sys
+signal.signal(signal.SIGINT, signal.SIG_DFL)
+os.execv(sys.executable, [sys.executable, "-m", "monochord", *sys.argv[1:]])
+"""
+
+
 def start(models, *options):
     """The real program on a slow model, with standard error on a terminal of its own."""
     leader, follower = pty.openpty()
-    command = [sys.executable, "-m", "monochord", "sample", str(models / "slow.py"), "--seed", "1", "--chains", "2"]
+    command = [sys.executable, "-c", LISTENING, "sample", str(models / "slow.py"), "--seed", "1", "--chains", "2"]
     environment = {**os.environ, "TERM": "xterm", "COLUMNS": "200"}
     process = subprocess.Popen(
         [*command, *options], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=follower, env=environment

@@ -40,8 +40,13 @@ def _idle(params):
     return -0.5 * params["x"][0] ** 2
 
 
+def _rising(params):
+    return 0.3 * params["x"][0] - 0.5 * (params["x"][1] / 0.4) ** 2
+
+
 @pytest.mark.parametrize(
-    ("function", "name"), [(_wall, "finite at starts"), (_stopped, "gradient"), (_idle, "idle parameters")]
+    ("function", "name"),
+    [(_rising, "falls off"), (_wall, "finite at starts"), (_stopped, "gradient"), (_idle, "idle parameters")],
 )
 def test_each_fault_is_found_by_its_own_check(function, name, rng):
     """Negative controls of the checks, one model a fault."""

@@ -14,6 +14,9 @@ from monochord.errors import ModelError
 from monochord.targets._base import AbstractTarget, evaluating
 from monochord.targets._gradient import LANES, Evaluations, evaluate
 
+FAR = 1e8  # no posterior in a sensible unit lies out there
+FAR_AXES = 16  # coordinates looked along, both ways
+
 Level = Literal["ok", "warning", "error"]
 
 
@@ -46,6 +49,7 @@ class CheckPoints:
     shifted: Evaluations  # the finite starts, each moved along a random direction by `step`
     directions: np.ndarray
     step: float
+    far: Evaluations  # points at the distance `FAR` from the centre along random coordinates; last the centre itself
 
 
 Check = Callable[[CheckPoints], tuple[Level, str]]
@@ -63,7 +67,7 @@ def register(name: str) -> Callable[[Check], Check]:
 
 
 def check_target(target: AbstractTarget, rng: np.random.Generator) -> Findings:
-    """Run every check at `LANES` random starts.
+    """Run every check at `LANES` random starts and at far points.
 
     **Raises** `ModelError` when the log density cannot be evaluated at all: not a scalar, not float, or an
     error of the model's own.
@@ -74,9 +78,12 @@ def check_target(target: AbstractTarget, rng: np.random.Generator) -> Findings:
     directions = rng.standard_normal(finite.x.shape)
     step = 1e-4 if jax.config.jax_enable_x64 else 1e-2  # type: ignore[attr-defined]
     shifted = evaluate(target, finite.x + step * directions) if len(finite.x) else finite
-    points = CheckPoints(target, starts, shifted, directions, step)
+    axes = np.zeros((min(FAR_AXES, target.dim), target.dim))
+    axes[np.arange(len(axes)), rng.permutation(target.dim)[: len(axes)]] = FAR
+    far = evaluate(target, np.asarray(target.center) + np.concatenate([axes, -axes, np.zeros((1, target.dim))]))
+    points = CheckPoints(target, starts, shifted, directions, step, far)
     findings = [Finding(name, *check(points)) for name, check in REGISTRY.items()]
-    return Findings(findings, len(starts.x) + len(finite.x))
+    return Findings(findings, len(starts.x) + len(finite.x) + len(far.x))
 
 
 def check_signature(target: AbstractTarget) -> None:
@@ -153,4 +160,21 @@ def _idle_parameters(points: CheckPoints) -> tuple[Level, str]:
     return "warning", (
         f"The log density does not depend on {names}: its derivative is exactly zero at {len(finite.x)} starts. "
         "Without a prior such a parameter has no posterior. Remove it or give it a prior."
+    )
+
+
+@register("falls off")
+def _falls_off(points: CheckPoints) -> tuple[Level, str]:
+    near, far = points.starts, points.far
+    near_values = np.append(near.log_density[near.finite()], far.log_density[-1:][far.finite()[-1:]])
+    far_values = far.log_density[:-1]
+    reached = np.isfinite(far_values) | np.isposinf(far_values)
+    if not near_values.size or not reached.any() or not np.max(far_values[reached]) > np.max(near_values):
+        return "ok", "The log density is lower far away than near the starts."
+    index = int(np.argmax(np.where(reached, far_values, -np.inf)))
+    offset = far.x[index] - np.asarray(points.target.center)
+    name = points.target.names[int(np.argmax(np.abs(offset)))]
+    return "warning", (
+        f"The log density seems unbounded: at a distance of {FAR:.0e} along {name} it is {far_values[index]:.3g}, above "
+        f"{np.max(near_values):.3g}, the highest near the centre. Check signs and priors; such a density has no posterior."
     )
