@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PYTEST_ARGS ?=
 
-.PHONY: demo test check nightly bench clean constraints
+.PHONY: demo test check nightly bench bench-full clean constraints
 
 demo: $(VENV)/.installed
 	$(BIN)/monochord demo --output posterior.nc
@@ -21,14 +21,24 @@ check: $(VENV)/.installed
 	$(BIN)/lint-imports
 	$(BIN)/pyright --pythonpath $(BIN)/python
 
-bench: $(VENV)/.installed
+bench: $(VENV)/.bench
+	$(BIN)/python -m benchmarks.run --set quick --output benchmarks/results/quick.jsonl
+	$(BIN)/python -m benchmarks.scores benchmarks/results/quick.jsonl
+
+bench-full: $(VENV)/.bench
 	$(BIN)/python -m benchmarks.main_job
 	$(BIN)/python -m benchmarks.quick_start
+	$(BIN)/python -m benchmarks.run --set full --output benchmarks/results/peers.jsonl
+	$(BIN)/python -m benchmarks.scores benchmarks/results/peers.jsonl
 
 $(VENV)/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11) and 'Monochord needs Python 3.11 or newer: make PYTHON=/path/to/python')"
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[demo,test,check]'
+	touch $@
+
+$(VENV)/.bench: $(VENV)/.installed
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[bench]'
 	touch $@
 
 # Pins what the environment holds now; run it after trying newer versions.

@@ -1,12 +1,12 @@
 """Benchmark problems as pure JAX log densities: `load(name)` and `names()`.
 
 Reference posteriors come from a posteriordb folder outside the repository; simulated
-problems are drawn from a fixed seed.  Nothing here imports monochord.
+problems are drawn from a fixed seed; real tables come out of installed packages.  Nothing here imports monochord.
 """
 
 from pathlib import Path
 
-from . import _posteriordb, _simulated
+from . import _posteriordb, _simulated, _tables
 from ._problem import Moment, Problem
 
 __all__ = ["Moment", "Problem", "load", "names"]
@@ -14,7 +14,7 @@ __all__ = ["Moment", "Problem", "load", "names"]
 
 def names() -> tuple[str, ...]:
     """Return the names of all problems, reference posteriors first."""
-    return (*_posteriordb.BUILDERS, *_simulated.BUILDERS)
+    return (*_posteriordb.BUILDERS, *_tables.BUILDERS, *_simulated.BUILDERS)
 
 
 def load(name: str, posteriordb: str | Path | None = None) -> Problem:
@@ -25,8 +25,9 @@ def load(name: str, posteriordb: str | Path | None = None) -> Problem:
     """
     if name in _posteriordb.BUILDERS:
         return _posteriordb.load(name, posteriordb)
-    if name in _simulated.BUILDERS:
-        return _simulated.BUILDERS[name]()
+    builders = _simulated.BUILDERS | _tables.BUILDERS
+    if name in builders:
+        return builders[name]()
     raise ValueError(
         f"`load({name!r})` names no problem. Only the names in `names()` can be built. "
         f"Pass one of: {', '.join(names())}."

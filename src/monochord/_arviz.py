@@ -106,7 +106,7 @@ def to_datatree(
     groups: dict[str, Any] = {"posterior": posterior, "sample_stats": sample_stats}
     if observed_data:
         groups["observed_data"] = observed_data
-    tree = arviz_base.from_dict(groups)
+    tree = arviz_base.from_dict(groups, check_conventions=False)  # few draws of many chains are no mistake
     flat = {
         name: value if isinstance(value, (str, int, float)) else json.dumps(value) for name, value in attributes.items()
     }
