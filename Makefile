@@ -28,7 +28,7 @@ bench: $(VENV)/.bench
 bench-full: $(VENV)/.bench
 	$(BIN)/python -m benchmarks.main_job
 	$(BIN)/python -m benchmarks.quick_start
-	$(BIN)/python -m benchmarks.run --set full --output benchmarks/results/peers.jsonl
+	$(BIN)/python -m benchmarks.run --set full --max-seconds 150 --output benchmarks/results/peers.jsonl
 	$(BIN)/python -m benchmarks.scores benchmarks/results/peers.jsonl
 
 $(VENV)/.installed: pyproject.toml constraints.txt

@@ -111,12 +111,12 @@ class _Run:
         for index, start in enumerate(range(0, length, PIECE)):
             segment = self._piece(min(PIECE, length - start))
             segments.append(segment)
-            self._correct(float(segment.acceptance.mean()), 1.0 / (1 + index))
+            self._correct(_typical_acceptance([segment]), 1.0 / (1 + index))
         return segments
 
     def look(self) -> float:
-        """Mean acceptance of two pieces at the present step size."""
-        return float(np.mean([self._piece(PIECE).acceptance.mean() for _ in range(2)]))
+        """Acceptance of two pieces at the present step size."""
+        return _typical_acceptance([self._piece(PIECE), self._piece(PIECE)])
 
     def settle(self) -> float:
         """Two pieces at one step size, until their acceptance is as wanted; that acceptance."""
@@ -150,6 +150,11 @@ class _Run:
             wanted = corrected_step_size(step, acceptance, self.target_accept)
             step = math.exp((1 - weight) * math.log(step) + weight * math.log(wanted))
             self.tuning = dataclasses.replace(self.tuning, step_size=step)
+
+
+def _typical_acceptance(segments: list[Segment]) -> float:
+    """Median over chains of their mean acceptance: one stuck chain must not shorten the step of all."""
+    return float(np.median(np.mean([segment.acceptance.mean(axis=1) for segment in segments], axis=0)))
 
 
 def _bounded(pool: list[Segment]) -> list[Segment]:
