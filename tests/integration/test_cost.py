@@ -5,6 +5,7 @@ import sys
 
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 import monochord as mc
 from monochord import timing
@@ -57,12 +58,13 @@ print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 2**20, fit
 """
 
 
-def test_a_diagonal_metric_in_many_dimensions_holds_no_matrix():
+@pytest.mark.parametrize("family", ["diagonal", "low_rank"])
+def test_a_structured_metric_in_many_dimensions_holds_no_matrix(family):
     """A dim × dim matrix of 30,000 dimensions takes 6.7 GiB; the limit is a quarter of it.
 
-    Catches: a dense matrix anywhere on the way of a diagonal metric.
+    Catches: a dense matrix anywhere on the way of a diagonal or low-rank metric.
     """
-    run = subprocess.run([sys.executable, "-c", LARGE, "diagonal"], capture_output=True, text=True, timeout=600)
+    run = subprocess.run([sys.executable, "-c", LARGE, family], capture_output=True, text=True, timeout=600)
     assert run.returncode == 0, run.stderr
     gibibytes, verdict = run.stdout.split(maxsplit=1)
     assert verdict.strip() == "trust"
