@@ -72,6 +72,7 @@ class AbstractFitState:
     current: Gaussian | None
     best: Scored | None
     check: Evaluations | None
+    num_stage_steps: int
 
     @property
     def gaussian(self) -> Gaussian:

@@ -15,6 +15,7 @@ the ELBO guards each update.
 """
 
 import dataclasses
+from functools import partial
 from typing import final
 
 import equinox as eqx
@@ -39,6 +40,7 @@ from monochord.fits._rules import (
 )
 from monochord.fits._score import antithetic_batch, scored
 from monochord.fits._shift import is_shifted, newton_shift
+from monochord.fits._stages import check, enter, finish, spend
 from monochord.gaussian import Gaussian
 from monochord.metrics import (
     AbstractFamily,
@@ -59,7 +61,6 @@ POOR_RESIDUAL = 2.0  # a candidate above it is further from the target than a un
 class StagedState(AbstractFitState):
     """Everything a step needs; `stage` names what the next step does."""
 
-    num_stage_steps: int
     searches: tuple[_lbfgs.Search, ...]
     scores: tuple[Scored, ...]  # accepted evidence of this stage, oldest first, the last eight
     buffer: tuple[Evaluations, ...]
@@ -131,12 +132,12 @@ class Staged(AbstractFit):
             "candidates": self._choose,
             "diagonal": self._match_step,
             "full": self._match_step,
-            "check": self._check,
+            "check": partial(check, num_pairs=self.check_pairs),
         }[state.stage]
         stage = state.stage
         state = advance(rng, target, state)
         state = dataclasses.replace(state, num_steps=state.num_steps + 1)
-        evidence = state.scores[-1] if state.scores else state.best
+        evidence = state.scores[-1] if state.scores and stage != "check" else state.best
         return state, StepInfo(
             stage,
             state.num_steps,
@@ -150,14 +151,14 @@ class Staged(AbstractFit):
         """One trial point of every active search."""
         running = [is_active(search, target.dim) for search in state.searches]
         if not any(running) or state.num_stage_steps >= self.max_descent_steps:
-            return _enter(state, "candidates")
+            return enter(state, "candidates")
         points = evaluate(target, np.stack([s.trial for s, on in zip(state.searches, running, strict=True) if on]))
         answers = iter(zip(-points.log_density, -points.score, strict=True))
         searches = tuple(
             _lbfgs.advance(search, *next(answers)) if on else search
             for search, on in zip(state.searches, running, strict=True)
         )
-        return dataclasses.replace(_spend(state, points), searches=searches, num_stage_steps=state.num_stage_steps + 1)
+        return dataclasses.replace(spend(state, points), searches=searches, num_stage_steps=state.num_stage_steps + 1)
 
     def _choose(self, rng, target, state: StagedState) -> StagedState:
         """Score a Gaussian at the end of each distinct descent and keep the one of highest ELBO."""
@@ -168,7 +169,7 @@ class Staged(AbstractFit):
         for search in distinct_ends(state.searches, target.dim):
             gaussian = laplace_like(family, search)
             points = antithetic_batch(target, gaussian, rng, 8)
-            state = _spend(state, points)
+            state = spend(state, points)
             candidate = scored(gaussian, points)
             if best is None or not candidate.elbo.value <= best.elbo.value:
                 best, buffer = candidate, (points.take(points.finite()),)
@@ -177,14 +178,14 @@ class Staged(AbstractFit):
         needs_diagonal = poor or isinstance(family, LowRank)
         if needs_diagonal and not isinstance(family, Diagonal):
             start = Gaussian(best.gaussian.mean, DiagonalMetric(np.sqrt(best.gaussian.metric.diagonal())))
-            return dataclasses.replace(_enter(state, "diagonal"), current=start, best=None, scores=())
-        return dataclasses.replace(_enter(state, "full"), current=best.gaussian, best=best, buffer=buffer, scores=())
+            return dataclasses.replace(enter(state, "diagonal"), current=start, best=None, scores=())
+        return dataclasses.replace(enter(state, "full"), current=best.gaussian, best=best, buffer=buffer, scores=())
 
     def _match_step(self, rng, target, state: StagedState) -> StagedState:
         """Draw from the current Gaussian, judge it, and match anew or go back."""
         diagonal = state.stage == "diagonal"
         points = antithetic_batch(target, state.gaussian, rng, 8 if diagonal else num_pairs(target.dim))
-        state = _spend(state, points)
+        state = spend(state, points)
         evidence = scored(state.gaussian, points)
         finite = points.finite()
         share = float(np.mean(finite))
@@ -207,51 +208,22 @@ class Staged(AbstractFit):
     def _decide(self, state: StagedState, target) -> StagedState:
         """Go on, change stage, or finish, by the evidence of this stage."""
         if not state.scores:
-            return state if state.num_stage_steps < 20 else _finish(state, FitStatus.diverged)
+            return state if state.num_stage_steps < 20 else finish(state, FitStatus.diverged)
         latest = state.scores[-1]
         if has_run_away(state.gaussian):
-            return _finish(state, FitStatus.diverged)
+            return finish(state, FitStatus.diverged)
         if state.stage == "diagonal":
             if has_settled(state.scores, window=2) or state.num_stage_steps >= 20:
-                return dataclasses.replace(_enter(state, "full"), scores=(), best=latest, strength=FIRST_STRENGTH)
+                return dataclasses.replace(enter(state, "full"), scores=(), best=latest, strength=FIRST_STRENGTH)
             return state
         if latest.residual.value + latest.residual.standard_error < self.tolerance:
-            return _finish(state, FitStatus.converged)
+            return finish(state, FitStatus.converged)
         if state.num_stage_steps >= 8 and has_settled(state.scores, window=4):
-            return _finish(state, FitStatus.settled)
+            return finish(state, FitStatus.settled)
         return state
-
-    def _check(self, rng, target, state: StagedState) -> StagedState:
-        """Evidence for the final Gaussian from fresh draws; back to the best one seen if it is worse."""
-        points = antithetic_batch(target, state.gaussian, rng, self.check_pairs)
-        state = _spend(state, points)
-        evidence = scored(state.gaussian, points)
-        if state.best is not None and state.gaussian is not state.best.gaussian and not not_worse(evidence, state.best):
-            return dataclasses.replace(
-                state, current=state.best.gaussian, repairs=state.repairs.add(rejected_updates=1)
-            )
-        if np.all(points.finite()) and np.any(np.all(points.score == 0.0, axis=0)):  # a coordinate that is flat
-            state = dataclasses.replace(state, status=FitStatus.diverged)
-        return dataclasses.replace(state, best=evidence, scores=(evidence,), check=points, stage="done")
 
     def _family(self, target) -> AbstractFamily:
         return self.family if self.family is not None else default_family(target.dim)
-
-
-def _spend(state: StagedState, points: Evaluations) -> StagedState:
-    count = len(points.x)
-    bad = int(np.sum(~points.finite()))
-    return dataclasses.replace(
-        state, cost=state.cost + Cost(count, idle_lanes(count)), repairs=state.repairs.add(nonfinite_points=bad)
-    )
-
-
-def _enter(state: StagedState, stage: str) -> StagedState:
-    return dataclasses.replace(state, stage=stage, num_stage_steps=0)
-
-
-def _finish(state: StagedState, status: FitStatus) -> StagedState:
-    return dataclasses.replace(_enter(state, "check"), status=status)
 
 
 def _shrunk(gaussian: Gaussian) -> Gaussian:
