@@ -18,7 +18,10 @@ MAX_TRIES = 100  # Stan's
 
 @dataclasses.dataclass(frozen=True)
 class FlatProblem:
-    """`problem` in coordinates `x`, shape (dim,); `counter` is None where nothing is to be counted."""
+    """`problem` in coordinates `x`, shape (dim,); `counter` is None where nothing is to be counted.
+
+    `programs` holds what a second run on the same problem need not compile again.
+    """
 
     problem: Problem
     counter: Counter | None
@@ -26,11 +29,18 @@ class FlatProblem:
     unravel: Callable[[jax.Array], dict[str, jax.Array]]
     data: dict[str, Any]
     density: Callable[..., jax.Array]
+    programs: dict[str, Any] = dataclasses.field(default_factory=dict)
 
     @property
     def dim(self) -> int:
         """Number of unconstrained coordinates."""
         return self.center.size
+
+    def once(self, name: str, build: Callable[[], Any]) -> Any:
+        """What `build` returned when it was first asked for `name`."""
+        if name not in self.programs:
+            self.programs[name] = build()
+        return self.programs[name]
 
     def log_density(self, x: jax.Array, data: dict[str, Any]) -> jax.Array:
         """Log density at `x`; pass `data` as an argument of whatever is compiled."""
@@ -42,15 +52,15 @@ class FlatProblem:
         Both leave JAX as one array, which halves the time of a call.
         """
 
-        @jax.jit
         def packed(x, data):
             value, gradient = jax.value_and_grad(self.log_density)(x, data)
             return jnp.concatenate([value[None], gradient])
 
+        program = self.once("value_and_grad", lambda: jax.jit(packed))
         data = jax.device_put(self.data)
 
         def evaluate(x):
-            result = np.asarray(packed(x, data))
+            result = np.asarray(program(x, data))
             return float(result[0]), result[1:]
 
         return evaluate

@@ -2,8 +2,12 @@
 
 Run: python -m benchmarks.row --problem arK-arK --method nutpie/low_rank --seed 0 [--timing] [--max-seconds 150]
 Prints one JSON object. A method that crashes, runs out of time, does not converge or is wrong gets
-`status` "failed" with the reason. Without `--timing` the seconds are those of the counted run, `counted`;
-with it, `cold` and `warm` are of two runs without the counter, before the counted one.
+`status` "failed" with the reason, and keeps what was known by then. `seconds_counted` are those of the counted
+run. With `--timing`, `seconds_cold` and `seconds_warm` are of two runs of the same problem object without the
+counter, before the counted one: the first with nothing compiled and no cache on disk, the second with what the
+package keeps by itself. Each is split into stages, imports on first use (beyond `seconds_import`), compiling, and
+other (conversion, checks), which add up to `all`; `cpu` is over all threads and child processes. The time limit
+is for all runs together. PyTensor reads a cache on disk by default, which `benchmarks.run --timing` keeps empty.
 """
 
 import time
@@ -26,6 +30,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks import runners
+from benchmarks.clock import CLOCK
 from benchmarks.problems import load
 from benchmarks.runners._run import STAGES, PeerError, Run
 
@@ -48,7 +53,7 @@ def main() -> None:
     watch = _Watch(row, options.max_seconds)
     try:
         row["versions"] = _versions(module.PACKAGES)
-        row |= _measure(module, name, options, watch)
+        _measure(row, module, name, options, watch)
     except (Exception, KeyboardInterrupt) as error:
         known = isinstance(error, PeerError)
         last = traceback.extract_tb(error.__traceback__)[-1]
@@ -102,13 +107,17 @@ def _plain(value):
     return value
 
 
-def _measure(module, name: str, options, watch: _Watch) -> dict:
-    """All columns of a method that ran to its end."""
+def _measure(row: dict, module, name: str, options, watch: _Watch) -> None:
+    """Add to `row` all columns of a method that runs to its end, each once it is known."""
     import jax
 
     jax.config.update("jax_enable_x64", True)
-    if getattr(module, "CALLS_PYTHON", False):
-        # calls from Python then return at once: 13 instead of 55 microseconds for a small density
+    jax.config.update("jax_enable_compilation_cache", False)
+    CLOCK.listen()
+    CLOCK.watch_imports()
+    if getattr(module, "CALLS_PYTHON", False) or getattr(module, "COMPILES_BETWEEN_CHAINS", False):
+        # calls from Python then return at once, 13 instead of 55 microseconds for a small density, and nothing
+        # runs behind a compilation
         jax.config.update("jax_cpu_enable_async_dispatch", False)
     module.import_package()
     seconds_import = time.perf_counter() - _STARTED
@@ -116,24 +125,35 @@ def _measure(module, name: str, options, watch: _Watch) -> dict:
     from benchmarks.counting import Counter
     from benchmarks.flat import flatten
 
-    compiler = _CompileClock()
     problem = load(options.problem, options.posteriordb)
-    row = {"dim": problem.dim, "seconds_import": round(seconds_import, 3)}
+    row |= {"dim": problem.dim, "seconds_import": round(seconds_import, 3)}
     if options.timing:
+        uncounted = flatten(problem)
+        row["load_average"] = round(os.getloadavg()[0], 2)  # others' work slows every second below
         for temperature in ("cold", "warm"):
-            row[f"seconds_{temperature}"] = _timed(module, flatten(problem), name, options.seed, compiler)[1]
+            row[f"seconds_{temperature}"] = timed(module, uncounted, name, options.seed)[1]
     counter = watch.counter = Counter()
     flat = flatten(problem, counter)
-    run, row["seconds_counted"] = _timed(module, flat, name, options.seed, compiler)
+    run, row["seconds_counted"] = timed(module, flat, name, options.seed)
     counted = sum(run.gradients.values()) if getattr(module, "COUNTED_BY_ENGINE", False) else counter.total
-    return row | _judged(run, flat, counted) | {"memory_mb": _peak_memory()}
+    row |= _judged(run, flat, counted) | {"memory_mb": _peak_memory()}
 
 
-def _timed(module, flat, name: str, seed: int, compiler) -> tuple[Run, dict]:
-    compiled, clock = compiler.seconds, time.perf_counter()
+def timed(module, flat, name: str, seed: int) -> tuple[Run, dict[str, float]]:
+    """A run and its seconds: parts that add up to `all`, and those of the processors."""
+    compiling, preparing = CLOCK.compiling(), CLOCK.preparing()
+    wall, cpu = time.perf_counter(), _cpu_seconds()
     run = module.run(flat, name, seed)
-    seconds = {"compile": compiler.seconds - compiled, **run.seconds, "all": time.perf_counter() - clock}
+    wall, cpu = time.perf_counter() - wall, _cpu_seconds() - cpu
+    compiling, preparing = CLOCK.compiling() - compiling, CLOCK.preparing() - preparing
+    parts = {"import": preparing - compiling, "compile": compiling, **run.seconds}
+    seconds = parts | {"other": wall - sum(parts.values()), "all": wall, "cpu": cpu}
     return run, {key: round(value, 3) for key, value in seconds.items()}
+
+
+def _cpu_seconds() -> float:
+    """Processor seconds of this process with all threads, and of its finished children."""
+    return sum(os.times()[:4])
 
 
 def _judged(run: Run, flat, counted: int) -> dict:
@@ -165,20 +185,6 @@ def _judged(run: Run, flat, counted: int) -> dict:
     if total + run.idle_lanes != counted:
         reasons.append(f"its stages and idle lanes add up to {total + run.idle_lanes} gradients, but {counted} ran")
     return row | {"status": "failed" if reasons else "ok", "reason": "; ".join(reasons)}
-
-
-class _CompileClock:
-    """Seconds that JAX spends tracing, lowering and compiling."""
-
-    def __init__(self):
-        import jax.monitoring
-
-        self.seconds = 0.0
-        jax.monitoring.register_event_duration_secs_listener(self._hear)
-
-    def _hear(self, event: str, duration_secs: float, **_) -> None:
-        if event.startswith("/jax/core/compile"):
-            self.seconds += duration_secs
 
 
 def _peak_memory() -> int:

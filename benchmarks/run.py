@@ -7,13 +7,17 @@ A row already in the file is not made again, so the same command resumes; failed
 
 import argparse
 import json
+import os
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
 from benchmarks import problems, runners
 from benchmarks.problems._posteriordb import find_folder
+from benchmarks.runners import _cmdstan
+from benchmarks.schema import faults
 
 FOLDER = Path(__file__).parent
 GRACE_SECONDS = 60  # a row ends itself; this is for one that hangs outside Python
@@ -30,6 +34,7 @@ SLOW_PROBLEMS = (
     "diamonds-diamonds", "hudson_lynx_hare-lotka_volterra", "sv_503", "spikes_10k", "logistic_10k",
 )  # fmt: skip
 BASELINES = {"cmdstan_diag": "cmdstan/diagonal"}
+NOT_STATED = "R-hat and errors are not stated by the source"
 
 
 def wanted(options) -> list[tuple[str, str, int]]:
@@ -51,10 +56,14 @@ def _chosen(name: str, prefixes: list[str] | None) -> bool:
 
 
 def read_rows(path: Path) -> list[dict]:
-    """Rows of a file, the last of each (problem, method, seed); none where there is no file."""
+    """Rows of a file, the last of each (problem, method, seed); none where there is no file.
+
+    A published row says what its source does not state, also where its file does not.
+    """
     if not path.exists():
         return []
     rows = [json.loads(line) for line in path.read_text().splitlines() if line.strip()]
+    rows = [{"r_hat": None} | row | {"reason": row["reason"] or NOT_STATED} if "source" in row else row for row in rows]
     return list({key_of(row): row for row in rows}.values())
 
 
@@ -64,9 +73,12 @@ def key_of(row: dict) -> tuple[str, str, int]:
 
 
 def baseline_rows(folder: Path) -> list[dict]:
-    """CmdStan's published costs on the reference posteriors as rows, marked with their source."""
+    """CmdStan's published costs on the reference posteriors as rows, marked with their source.
+
+    None where CmdStan can be run. The source judges nothing: it states gradients, ESS and divergences alone.
+    """
     path = folder / "baselines.json"
-    if not path.exists():
+    if _cmdstan.is_here() or not path.exists():
         return []
     record = json.loads(path.read_text())
     rows = []
@@ -83,7 +95,7 @@ def baseline_rows(folder: Path) -> list[dict]:
                     "gradients_total": entry["gradients_warmup"] + entry["gradients_sampling"],
                     "ess_bulk": entry["min_bulk_tail_ess"], "ess_tail": entry["min_bulk_tail_ess"],
                     "divergences": entry["divergences"], "grads_at_400": entry["gradients_to_ess_400"],
-                    "status": "ok", "reason": "",
+                    "r_hat": None, "status": "ok", "reason": NOT_STATED,
                 }
             )  # fmt: skip
     return rows
@@ -96,15 +108,20 @@ def make_row(name: str, method: str, seed: int, options) -> dict:
     command += ["--timing"] if options.timing else []
     command += ["--posteriordb", options.posteriordb] if options.posteriordb else []
     row = {"problem": name, "method": method, "seed": seed, "status": "failed"}
+    limit = options.max_seconds + GRACE_SECONDS
     try:
-        done = subprocess.run(
-            command, cwd=FOLDER.parent, capture_output=True, text=True, timeout=options.max_seconds + GRACE_SECONDS
-        )
+        with tempfile.TemporaryDirectory() as cache:
+            cold = {"PYTENSOR_FLAGS": f"base_compiledir={cache}"} if options.timing else {}
+            done = subprocess.run(
+                command, cwd=FOLDER.parent, env=os.environ | cold, capture_output=True, text=True, timeout=limit
+            )
     except subprocess.TimeoutExpired:
-        return row | {"reason": f"hung: killed after {options.max_seconds + GRACE_SECONDS:.0f} s"}
+        return row | {"reason": f"hung: killed after {limit:.0f} s"}
     for line in reversed(done.stdout.splitlines()):
         if line.startswith('{"problem"'):
-            return json.loads(line)
+            row |= json.loads(line)
+            found = faults(row)
+            return row | {"status": "failed", "reason": f"incomplete row: {'; '.join(found)}"} if found else row
     said = done.stderr.strip().splitlines()
     return row | {"reason": f"crashed with exit code {done.returncode}: {said[-1][:200] if said else ''}"}
 
@@ -137,7 +154,8 @@ def main() -> None:
     with path.open("a") as file:
         names = {key[0] for key in wanted(options)}
         for row in baseline_rows(find_folder(options.posteriordb)):
-            if row["problem"] in names and key_of(row) not in made:
+            asked = row["problem"] in names and _chosen(row["method"], options.methods) and not options.timing
+            if asked and key_of(row) not in made:
                 print(json.dumps(row), file=file, flush=True)
                 made.add(key_of(row))
         todo = [key for key in todo if key not in made]

@@ -9,7 +9,8 @@ import math
 from pathlib import Path
 from statistics import geometric_mean, median
 
-from benchmarks.run import read_rows
+from benchmarks.plot import plot
+from benchmarks.run import key_of, read_rows
 
 OURS = ("monochord/auto/nuts", "monochord/auto/hmc")
 FAILURE_FACTOR = 10
@@ -64,14 +65,29 @@ def table(rows: list[dict]) -> str:
 def _cell(rows: list[dict]) -> str:
     failed = [row["reason"] for row in rows if row["status"] != "ok"]
     if failed:
-        return "failed: " + failed[0].split(";")[0][:60].replace("|", "/")
+        return f"failed: {_short(failed[0])}"
     return f"{median(row['grads_at_400'] for row in rows):,.0f}" if rows else "not run"
 
 
+def _short(reason: str) -> str:
+    """The first of several reasons, fit for a cell."""
+    return reason.split(";")[0][:60].replace("|", "/")
+
+
+def is_peer(row: dict) -> bool:
+    """Whether the row is of another package."""
+    return not row["method"].startswith("monochord/")
+
+
+def peers(rows: list[dict]) -> list[str]:
+    """The methods of other packages."""
+    return list(dict.fromkeys(row["method"] for row in rows if is_peer(row)))
+
+
 def ratio_table(rows: list[dict], ours: str) -> str:
-    """Markdown: the ratio to each peer, with how many problems made it and which were left out."""
+    """Markdown: the geometric mean of ratios to each peer, how many problems made it and which were left out."""
     lines = [f"| {ours} / peer | ratio | problems | peer failed | ours failed (×10) |", "|---|---|---|---|---|"]
-    for peer in dict.fromkeys(row["method"] for row in rows if not row["method"].startswith("monochord/")):
+    for peer in peers(rows):
         score = ratio(rows, ours, peer)
         mean = "-" if score["mean"] is None else f"{score['mean']:.3f}"
         lists = ", ".join(score["left_out"]) or "-", ", ".join(score["ours_failed"]) or "-"
@@ -79,24 +95,58 @@ def ratio_table(rows: list[dict], ours: str) -> str:
     return "\n".join(lines)
 
 
-def plot(rows: list[dict], path: Path) -> None:
-    """grads@400 of every successful row, a line of points for each problem."""
-    try:
-        import matplotlib
-    except ImportError:
-        raise SystemExit("plots need matplotlib: pip install matplotlib") from None
-    matplotlib.use("Agg")
-    import matplotlib.pyplot as plt
+def left_table(rows: list[dict], ours: str) -> str:
+    """Markdown: each peer and problem that leaves a ratio, with the peer's reason and what ours did there."""
+    lines = [f"| leaves the ratio of {ours} | problem | why | ours there |", "|---|---|---|---|"]
+    groups = grouped(rows)
+    for peer in peers(rows):
+        for problem, reason in ratio(rows, ours, peer)["left_out"].items():
+            lines.append(f"| {peer} | {problem} | {_short(reason)} | {_cell(groups[problem, ours])} |")
+    return "\n".join(lines) if len(lines) > 2 else f"No peer leaves the ratio of {ours}."
 
-    names, methods = (list(dict.fromkeys(row[key] for row in rows)) for key in ("problem", "method"))
-    figure, axes = plt.subplots(figsize=(9, 1 + 0.3 * len(names)), layout="constrained")
-    for method in methods:
-        chosen = [row for row in rows if row["method"] == method and row["status"] == "ok"]
-        places = [names.index(row["problem"]) for row in chosen]
-        axes.plot([row["grads_at_400"] for row in chosen], places, "o", label=method, alpha=0.7)
-    axes.set(xscale="log", yticks=range(len(names)), yticklabels=names, xlabel="gradients to ESS 400 (failures absent)")
-    axes.legend(fontsize="x-small", loc="center left", bbox_to_anchor=(1, 0.5))
-    figure.savefig(path, dpi=120)
+
+def failure_table(rows: list[dict]) -> str:
+    """Markdown: every failed row of ours with its reason and the gradients that count ten times."""
+    lines = ["| failure of ours | problem | seed | why | gradients spent |", "|---|---|---|---|---|"]
+    for row in rows:
+        if row["status"] != "ok" and not is_peer(row):
+            spent = f"{row['gradients_total']:,}" if row.get("gradients_total") else "unknown"
+            lines.append(f"| {row['method']} | {row['problem']} | {row['seed']} | {_short(row['reason'])} | {spent} |")
+    return "\n".join(lines) if len(lines) > 2 else "No failure of ours."
+
+
+TIMED = ("import", "compile", "fit", "warmup", "sampling", "other", "all", "cpu")
+
+
+def timing_table(rows: list[dict]) -> str:
+    """Markdown: wall seconds of cold and warm runs by part, of the rows that have them.
+
+    A cold run's import is that of the package and of what loads on first use; `all` then includes it.
+    """
+    lines = [f"| problem | method | run | {' | '.join(TIMED)} |", "|---" * (len(TIMED) + 3) + "|"]
+    for row in rows:
+        for run in ("cold", "warm"):
+            seconds = dict(row.get(f"seconds_{run}") or {})
+            if "other" not in seconds:
+                continue
+            for part in ("import", "all") if run == "cold" else ():
+                seconds[part] += row["seconds_import"]
+            cells = " | ".join(f"{seconds[part]:.2f}" for part in TIMED)
+            lines.append(f"| {row['problem']} | {row['method']} | {run} | {cells} |")
+    return "\n".join(lines) if len(lines) > 2 else ""
+
+
+def unjudged(rows: list[dict]) -> str:
+    """A line for each method with rows that enter as right although nobody stated their R-hat."""
+    found: dict[str, list[dict]] = {}
+    for row in rows:
+        if row["status"] == "ok" and row.get("r_hat") is None:
+            found.setdefault(row["method"], []).append(row)
+    lines = [
+        f"Not judged, enters as right: {method} on {len(group)} problems ({group[0]['reason'] or 'R-hat is not stated'})"
+        for method, group in found.items()
+    ]
+    return "\n".join(lines) or "Every row that counts as right was judged by its R-hat, ESS and errors."
 
 
 def main() -> None:
@@ -106,12 +156,15 @@ def main() -> None:
     parser.add_argument("--ours", nargs="*", default=list(OURS))
     parser.add_argument("--plot", type=Path)
     options = parser.parse_args()
-    rows = [row for path in options.files for row in read_rows(path)]
-    print(table(rows))
-    for ours in options.ours:
-        print("\n" + ratio_table(rows, ours))
+    found = {key_of(row): row for path in options.files for row in read_rows(path)}  # a later file wins
+    rows = list(found.values())
+    ours_here = [ours for ours in options.ours if any(row["method"] == ours for row in rows)]
+    parts = [table(rows), *(ratio_table(rows, ours) for ours in ours_here)]
+    parts += [*(left_table(rows, ours) for ours in ours_here), failure_table(rows), unjudged(rows)]
+    parts += [timing_table(rows)]
+    print("\n\n".join(part for part in parts if part))
     if options.plot:
-        plot(rows, options.plot)
+        plot(grouped(rows), options.plot, tuple(options.ours))
 
 
 if __name__ == "__main__":

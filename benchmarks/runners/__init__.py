@@ -1,7 +1,8 @@
 """Every method of the benchmark as `package/method`; one file a package.
 
 A runner has METHODS, PACKAGES (whose versions a row states), `import_package()` and
-`run(flat, method, seed) -> Run`; CALLS_PYTHON where the engine calls the gradient from outside JAX.
+`run(flat, method, seed) -> Run`; CALLS_PYTHON where the engine calls the gradient from outside JAX,
+COMPILES_BETWEEN_CHAINS where one chain would run while the next one compiles, and neither could be timed.
 """
 
 from importlib import import_module

@@ -75,12 +75,12 @@ def _algorithm(method: str, log_density):
 def _warm_up_one_by_one(flat: FlatProblem, method: str, starts, key):
     import jax
 
-    @jax.jit
-    def one(key, start, data):
+    def warm_up(key, start, data):
         algorithm, num_steps = _algorithm(method, lambda x: flat.log_density(x, data))
         (state, parameters), _ = algorithm.run(key, start, num_steps)
         return state, parameters
 
+    one = flat.once("warm-up", lambda: jax.jit(warm_up))
     keys = jax.random.split(key, NUM_CHAINS)
     results = [one(key, start, flat.data) for key, start in zip(keys, starts, strict=True)]
     return jax.block_until_ready(([state for state, _ in results], [parameters for _, parameters in results]))
@@ -106,14 +106,14 @@ def _sample(flat: FlatProblem, states, parameters, key):
 
     kernel = blackjax.nuts.build_kernel()
 
-    @jax.jit
-    def one(key, state, parameters, data):
+    def sample(key, state, parameters, data):
         def step(state, key):
             state, info = kernel(key, state, lambda x: flat.log_density(x, data), **parameters)
             return state, (state.position, info.num_integration_steps, info.is_divergent)
 
         return jax.lax.scan(step, state, jax.random.split(key, NUM_DRAWS))[1]
 
+    one = flat.once("sampling", lambda: jax.jit(sample))
     keys = jax.random.split(key, NUM_CHAINS)
     results = [one(*row, flat.data) for row in zip(keys, states, parameters, strict=True)]
     return tuple(np.stack([np.asarray(part) for part in parts]) for parts in zip(*results, strict=True))

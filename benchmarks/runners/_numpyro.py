@@ -1,4 +1,7 @@
-"""NumPyro's NUTS on the potential, with a diagonal or dense mass matrix; chains one after the other."""
+"""NumPyro's NUTS on the potential, with a diagonal or dense mass matrix; chains one after the other.
+
+NumPyro compiles its loop anew for each chain and call, also for the same `MCMC` object: its warm runs compile too.
+"""
 
 import numpy as np
 
@@ -7,6 +10,7 @@ from benchmarks.runners._run import NUM_CHAINS, NUM_DRAWS, Run, Stages
 
 METHODS = ("diagonal", "dense")
 PACKAGES = ("numpyro", "jax", "jaxlib")
+COMPILES_BETWEEN_CHAINS = True
 NUM_WARMUP = 1000  # it has no default; Stan's
 
 
@@ -18,14 +22,9 @@ def import_package() -> None:
 def run(flat: FlatProblem, method: str, seed: int) -> Run:
     """`numpyro.infer.MCMC` with every other option at its default."""
     import jax
-    from numpyro.infer import MCMC, NUTS
 
-    kernel = NUTS(potential_fn=lambda x: -flat.log_density(x, flat.data), dense_mass=method == "dense")
-    mcmc = MCMC(
-        kernel, num_warmup=NUM_WARMUP, num_samples=NUM_DRAWS, num_chains=NUM_CHAINS, chain_method="sequential",
-        progress_bar=False,
-    )  # fmt: skip
     stages = Stages(flat.counter)
+    mcmc = flat.once("mcmc", lambda: _sampler(flat, method))
     with stages("warmup"):
         starts = jax.numpy.asarray(flat.starts(seed, NUM_CHAINS))
         mcmc.warmup(jax.random.key(seed), init_params=starts, extra_fields=("num_steps",), collect_warmup=True)
@@ -38,4 +37,14 @@ def run(flat: FlatProblem, method: str, seed: int) -> Run:
         draws, stages.gradients, stages.seconds, int(fields["diverging"].sum()),
         reported=reported + int(fields["num_steps"].sum()),
         details={"acceptance": round(float(fields["accept_prob"].mean()), 3)},
+    )  # fmt: skip
+
+
+def _sampler(flat: FlatProblem, method: str):
+    from numpyro.infer import MCMC, NUTS
+
+    kernel = NUTS(potential_fn=lambda x: -flat.log_density(x, flat.data), dense_mass=method == "dense")
+    return MCMC(
+        kernel, num_warmup=NUM_WARMUP, num_samples=NUM_DRAWS, num_chains=NUM_CHAINS, chain_method="sequential",
+        progress_bar=False,
     )  # fmt: skip

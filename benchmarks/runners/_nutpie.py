@@ -3,7 +3,6 @@
 Chains run one after the other: the draws are the same as in threads, which wait for Python's lock here.
 """
 
-import time
 import warnings
 
 import numpy as np
@@ -30,7 +29,7 @@ class _Switches:
 
     def __init__(self, stages: Stages, num_tune: int):
         self.stages, self.num_tune = stages, num_tune
-        self.last = (stages.total(), time.perf_counter())
+        stages.mark()
 
     def make_expand(self, seed1, seed2, chain):
         calls = 0
@@ -39,18 +38,12 @@ class _Switches:
             nonlocal calls
             calls += 1
             if calls == self.num_tune:
-                self.charge("warmup")
+                self.stages.charge("warmup")
             elif calls == self.num_tune + NUM_DRAWS:
-                self.charge("sampling")
+                self.stages.charge("sampling")
             return {"x": np.asarray(x)}
 
         return expand
-
-    def charge(self, stage: str) -> None:
-        now = (self.stages.total(), time.perf_counter())
-        self.stages.gradients[stage] += now[0] - self.last[0]
-        self.stages.seconds[stage] += now[1] - self.last[1]
-        self.last = now
 
 
 def run(flat: FlatProblem, method: str, seed: int) -> Run:

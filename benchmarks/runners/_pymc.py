@@ -7,6 +7,7 @@ import logging
 
 import numpy as np
 
+from benchmarks.clock import CLOCK
 from benchmarks.flat import FlatProblem
 from benchmarks.runners._run import NUM_CHAINS, NUM_DRAWS, Run, Stages
 
@@ -42,25 +43,33 @@ def _black_box(evaluate):
 
 
 class _Switches:
-    """Charges what is spent up to the last warm-up draw of each chain to warm-up, the rest to sampling."""
+    """Charges what is spent up to each draw to that draw's stage; PyMC calls it after each draw.
+
+    PyMC compiles its functions before the first draw and after the last one, with each call of `pymc.sample`.
+    """
 
     def __init__(self, stages: Stages):
-        import time
-
-        self.stages, self.clock = stages, time.perf_counter
-        self.last, self.stage = (stages.total(), self.clock()), "warmup"
-
-    def charge(self, stage: str) -> None:
-        """Charge what was spent since the last call to `stage`."""
-        now = (self.stages.total(), self.clock())
-        self.stages.gradients[stage] += now[0] - self.last[0]
-        self.stages.seconds[stage] += now[1] - self.last[1]
-        self.last = now
+        self.stages, self.compiled, self.is_drawing = stages, _pytensor_seconds(), False
+        stages.mark()
 
     def __call__(self, trace, draw):
-        """PyMC's callback after each draw; the last one of a stage belongs to that stage."""
-        stage = "warmup" if draw.tuning else "sampling"
-        self.charge(stage)
+        if not self.is_drawing:
+            self.is_drawing = True
+            self.note_compiling()
+        self.stages.charge("warmup" if draw.tuning else "sampling")
+
+    def note_compiling(self) -> None:
+        """Tell the clock what PyTensor spent since the last note."""
+        compiled = _pytensor_seconds()
+        CLOCK.add(compiled - self.compiled)
+        self.compiled = compiled
+
+
+def _pytensor_seconds() -> float:
+    """Seconds PyTensor has spent rewriting and linking its graphs."""
+    from pytensor.compile import profiling
+
+    return profiling.total_graph_rewrite_time + profiling.total_time_linker
 
 
 def run(flat: FlatProblem, method: str, seed: int) -> Run:
@@ -79,7 +88,8 @@ def run(flat: FlatProblem, method: str, seed: int) -> Run:
             NUM_DRAWS, chains=NUM_CHAINS, cores=1, random_seed=seed, init="auto" if method == "default" else method,
             progressbar=False, compute_convergence_checks=False, discard_tuned_samples=False, callback=switches,
         )  # fmt: skip
-        switches.charge("sampling")
+        switches.note_compiling()
+        stages.charge("sampling")
     draws = np.asarray(trace.posterior["x"].values)
     stats = trace.sample_stats
     reported = int(stats.n_steps.sum() + trace.warmup_sample_stats.n_steps.sum())

@@ -1,12 +1,12 @@
 """What a runner returns, and the clock and counter of its stages."""
 
 import dataclasses
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import numpy as np
 
+from benchmarks.clock import CLOCK
 from benchmarks.counting import Counter
 
 NUM_CHAINS, NUM_DRAWS = 4, 1000
@@ -24,6 +24,7 @@ class Run:
     `idle_lanes` are evaluations that ran vectorised and that nobody used; they are in no stage.
     `reported` holds the engine's own count, None where it keeps none. `scalars` holds draws (chains, draws) of the
     constrained quantities by their names in the reference, where an engine returns nothing else.
+    `seconds` leave out compiling and imports.
     """
 
     draws: np.ndarray
@@ -37,12 +38,13 @@ class Run:
 
 
 class Stages:
-    """Adds up gradients and wall seconds of the stages of a run."""
+    """Adds up gradients and wall seconds, without compiling and imports, of the stages of a run."""
 
     def __init__(self, counter: Counter | None):
         self._counter = counter
         self.gradients = dict.fromkeys(STAGES, 0)
         self.seconds = dict.fromkeys(STAGES, 0.0)
+        self.mark()
 
     def total(self) -> int:
         """Evaluations counted so far."""
@@ -51,9 +53,19 @@ class Stages:
     @contextmanager
     def __call__(self, name: str) -> Iterator[None]:
         """Charge what happens inside to the stage `name`; its results must have arrived at the end."""
-        gradients, clock = self.total(), time.perf_counter()
+        self.mark()
         try:
             yield
         finally:
-            self.gradients[name] += self.total() - gradients
-            self.seconds[name] += time.perf_counter() - clock
+            self.charge(name)
+
+    def mark(self) -> None:
+        """Let the next charge begin here."""
+        self._last = self.total(), CLOCK.working()
+
+    def charge(self, name: str) -> None:
+        """Charge to the stage `name` what was spent since the last mark or charge."""
+        gradients, seconds = self._last
+        self.mark()
+        self.gradients[name] += self._last[0] - gradients
+        self.seconds[name] += self._last[1] - seconds

@@ -117,6 +117,22 @@ def to_datatree(
     return tree
 
 
+def add_unconstrained(tree, x: np.ndarray, names: tuple[str, ...]) -> None:
+    """Add the group `unconstrained_posterior`: `x` with dims (chain, draw, coordinate), coordinates by name."""
+    import xarray
+
+    variable = xarray.DataArray(
+        x,
+        dims=("chain", "draw", "coordinate"),
+        coords={
+            "chain": tree["posterior"]["chain"],
+            "draw": tree["posterior"]["draw"],
+            "coordinate": list(names),
+        },
+    )
+    tree["unconstrained_posterior"] = xarray.DataTree(xarray.Dataset({"x": variable}))
+
+
 def check_output(path: str | os.PathLike, force: bool = False) -> Path:
     """Where a result may be written, links resolved; asked before hours of work.
 

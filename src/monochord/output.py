@@ -5,7 +5,7 @@ from importlib.metadata import PackageNotFoundError, version
 import numpy as np
 
 from monochord import timing
-from monochord._arviz import to_datatree
+from monochord._arviz import add_unconstrained, to_datatree
 from monochord.fits import FitResult
 from monochord.sampling import Draws, SamplerSettings
 from monochord.targets import AbstractTarget, constrain_draws, output_name
@@ -26,9 +26,11 @@ def to_output(
         "diverging": segment.diverging.astype(bool),
         "energy": segment.energy,
     }
-    return to_datatree(
+    tree = to_datatree(
         posterior, sample_stats, target.observed_data(), attributes(fit, draws, seed, settings, metric_name)
     )
+    add_unconstrained(tree, draws.x, target.names)
+    return tree
 
 
 def attributes(fit: FitResult, draws: Draws, seed: int, settings: SamplerSettings, metric_name: str) -> dict:

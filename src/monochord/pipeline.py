@@ -11,22 +11,22 @@ import numpy as np
 
 from monochord import fits, sampling, timing
 from monochord.arrays import host_generator, named_key
+from monochord.diagnosis import diagnose
 from monochord.errors import ModelError, OptionError
 from monochord.fits import FitResult, FitStatus, Staged
 from monochord.gaussian import Gaussian
-from monochord.metrics import AbstractMetric, identity_metric
+from monochord.metrics import AbstractMetric
 from monochord.output import to_output
 from monochord.plan import FAMILIES, SampleOptions, check_memory, plan
 from monochord.progress import Reporter, reporter
 from monochord.settings import check_choice, check_count, check_fraction
-from monochord.spectra import DENSE_LIMIT, Spectrum, best_diagonal, spectrum_of
+from monochord.spectra import Spectrum
 from monochord.targets import (
     AbstractTarget,
     Findings,
     callable_target,
     check_signature,
     check_target,
-    hessians,
     numpyro_target,
 )
 
@@ -113,44 +113,40 @@ def fit(
 
 def spectrum(
     model: Callable | AbstractTarget,
-    fit: FitResult | None = None,
+    fit: FitResult | Gaussian | None = None,
     *,
+    at="fit",
+    metrics: Mapping[str, AbstractMetric] | None = None,
     seed: int | None = None,
     num_draws: int = 16,
     target_accept: float = 0.8,
     **model_options,
 ) -> Spectrum:
-    """Frequencies under the identity, the best diagonal and the fitted metric, averaged over draws of the fit.
+    """Frequencies, predicted costs and the cost functional under the identity, the best diagonal and the fitted metric.
 
-    Costs ``2 · num_draws · dim`` gradients for dense Hessians.
+    `at` says where the Hessian is taken: "fit" (averaged over `num_draws` draws of the fit), "mean" (at its mean),
+    unconstrained points of shape (dim,) or (n, dim), or a result of `sample`, whose posterior draws are then used.
+    `metrics` adds rows, name by name. `fit` may also be a `Gaussian` made by hand.
 
-    **Raises** `OptionError` above 1,000 coordinates, where dense eigen-solves no longer pay, and
-    `ModelError` when the fit found no Gaussian.
+    Up to 1,000 coordinates it costs ``2 · num_draws · dim`` gradients of dense Hessians; above, Lanczos with 80
+    products over 4 draws for each metric, and every value comes with its error bound. With "fit", 64 draws are
+    moved by three short transitions for the cost functional.
+
+    **Raises** `OptionError` for `at` or `metrics` that do not fit the target, and `ModelError` when the fit found
+    no Gaussian or no Hessian is finite.
     """
     check_count("num_draws", num_draws, 1, 10_000)
     check_fraction("target_accept", target_accept)
     chosen = target(model, **model_options)
-    if chosen.dim > DENSE_LIMIT:
-        raise OptionError(
-            f"`spectrum` solves dense eigenproblems up to {DENSE_LIMIT} coordinates; this target has {chosen.dim}. "
-            "Compare gradients per effective draw of short runs instead."
-        )
     seed = _resolved_seed(seed)
     result = fit if fit is not None else _fit(chosen, seed=seed)
-    gaussian = _gaussian_of(result)
-    points = gaussian.sample(host_generator(named_key(seed, "spectrum")), num_draws)
-    curvatures = hessians(chosen, points)
-    keep = np.all(np.isfinite(curvatures), axis=(1, 2))
-    if not keep.any():
-        raise ModelError(
-            "the Hessian is finite at no draw of the fit. Second derivatives are needed here. Check `mc.check(target)`."
-        )
-    metrics = {
-        "identity": identity_metric(chosen.dim),
-        "diagonal": best_diagonal(gaussian.metric),
-        "fitted": gaussian.metric,
-    }
-    return spectrum_of(metrics, curvatures[keep], target_accept, 2 * num_draws * chosen.dim)
+    if isinstance(result, FitResult):
+        _check_belongs(result, chosen)
+        gaussian, verdict = _gaussian_of(result), result.verdict
+    else:
+        gaussian, verdict = result, "given"
+    key = named_key(seed, "spectrum")
+    return diagnose(key, chosen, gaussian, verdict, at, num_draws, target_accept, dict(metrics or {}))
 
 
 _fit = fit  # `spectrum` and `sample` take a parameter of the same name
@@ -197,11 +193,7 @@ def sample(
     with report:
         if fit is None:
             fit = _fit(chosen, seed=seed, family=options.family, initial=flat, progress=report)
-        elif fit.names != chosen.names:
-            raise OptionError(
-                f"`fit` belongs to another target: its first coordinates are {fit.names[:3]}, the target's {chosen.names[:3]}. "
-                "A metric only makes sense on its own coordinates. Fit this target."
-            )
+        _check_belongs(fit, chosen)
         gaussian = _gaussian_of(fit)
         settings, chosen_metric = plan(fit, gaussian, options, flat is not None)
         residual = fit.score_residual.value if fit.score_residual is not None else 1.0
@@ -211,6 +203,14 @@ def sample(
         report.sampling_done(drawn)
     name = metric if isinstance(metric, str) else type(metric).__name__
     return to_output(chosen, fit, drawn, seed, settings, name)
+
+
+def _check_belongs(result: FitResult, chosen: AbstractTarget) -> None:
+    if result.names != chosen.names:
+        raise OptionError(
+            f"`fit` belongs to another target: its first coordinates are {result.names[:3]}, the target's {chosen.names[:3]}. "
+            "A metric only makes sense on its own coordinates. Fit this target."
+        )
 
 
 def _gaussian_of(result: FitResult) -> Gaussian:

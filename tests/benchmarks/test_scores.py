@@ -29,6 +29,60 @@ def test_a_failed_peer_leaves_the_ratio_and_is_listed():
     assert score["left_out"] == {"p": "R-hat 2"}
 
 
+def test_whoever_leaves_a_ratio_is_listed_with_the_reason_and_what_ours_did():
+    rows = [
+        _row("monochord/a", grads_at_400=30), _row("peer/a", "failed"),
+        _row("monochord/a", "failed", problem="q", gradients_total=4500), _row("peer/a", "failed", problem="q"),
+        _row("monochord/a", problem="r", grads_at_400=30), _row("peer/a", problem="r", grads_at_400=30, r_hat=1.0),
+    ]  # fmt: skip
+    text = scores.left_table(rows, "monochord/a")
+    assert "| peer/a | p | R-hat 2 | 30 |" in text
+    assert "| peer/a | q | R-hat 2 | failed: R-hat 2 |" in text
+    assert "| r |" not in text
+    assert "| monochord/a | q | 0 | R-hat 2 | 4,500 |" in scores.failure_table(rows)
+
+
+def test_rows_without_r_hat_are_named():
+    """Catches: a published cost that passes for a judged one."""
+    rows = [_row("peer/a", grads_at_400=30, r_hat=None), _row("peer/b", grads_at_400=30, r_hat=1.001)]
+    text = scores.unjudged(rows)
+    assert "peer/a on 1 problems" in text
+    assert "peer/b" not in text
+
+
+def test_the_table_has_no_blank_cell():
+    rows = [
+        _row("monochord/a", grads_at_400=3000),
+        _row("peer/a", "failed"),
+        _row("peer/a", problem="q", grads_at_400=9),
+    ]
+    lines = scores.table(rows).splitlines()
+    assert lines[2:] == ["| p | 3,000 | failed: R-hat 2 |", "| q | not run | 9 |"]
+
+
+def test_the_timing_table_charges_imports_to_the_cold_run():
+    parts = {"import": 1.0, "compile": 2.0, "fit": 0.5, "warmup": 0.25, "sampling": 0.25, "other": 0.0, "all": 4.0}
+    warm = parts | {"import": 0.0, "compile": 0.0, "all": 1.0, "cpu": 1.5}
+    rows = [_row("peer/a", seconds_import=3.0, seconds_cold=parts | {"cpu": 9.0}, seconds_warm=warm), _row("peer/b")]
+    lines = scores.timing_table(rows).splitlines()
+    assert lines[2] == "| p | peer/a | cold | 4.00 | 2.00 | 0.50 | 0.25 | 0.25 | 0.00 | 7.00 | 9.00 |"
+    assert lines[3] == "| p | peer/a | warm | 0.00 | 0.00 | 0.50 | 0.25 | 0.25 | 0.00 | 1.00 | 1.50 |"
+    assert len(lines) == 4
+    assert scores.timing_table([_row("peer/b")]) == ""
+
+
+def test_the_plot_is_made_from_rows(tmp_path):
+    pytest.importorskip("matplotlib", reason="plots need it: pip install matplotlib")
+    rows = [
+        _row("monochord/auto/nuts", grads_at_400=3000), _row("pymc/default", "failed"),
+        _row("pymc/default", problem="q", grads_at_400=90_000), _row("nutpie/diagonal", "failed", problem="r"),
+    ]  # fmt: skip
+    path = tmp_path / "rows.png"
+    scores.plot(scores.grouped(rows), path)
+    assert path.read_bytes().startswith(b"\x89PNG")
+    assert path.stat().st_size < 200_000
+
+
 def test_run_resumes(tmp_path, monkeypatch):
     """Catches: rows made twice, and a failed row made again without being asked."""
     monkeypatch.setattr(run, "baseline_rows", lambda folder: [])

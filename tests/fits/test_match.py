@@ -1,4 +1,4 @@
-"""The score match is exact where theory says it is, and only there (THEORY checks 8 and 19)."""
+"""The score match is exact where theory says it is, and only there."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Frequencies, condition numbers and diagonals against closed forms (THEORY checks 5 and 6) and scipy."""
+"""Frequencies, condition numbers and diagonals against closed forms and scipy."""
 
 import numpy as np
 import pytest
@@ -69,7 +69,7 @@ def test_frequencies_against_a_fitted_gaussian(metrics, monkeypatch):
 
 
 def test_diagonals_of_an_autoregression():
-    """THEORY check 5: ρ = .95, d = 50; numbers of that document."""
+    """AR(1), ρ = .95, d = 50: no diagonal metric helps."""
     covariance = 0.95 ** np.abs(np.subtract.outer(np.arange(50), np.arange(50)))
     precision = np.linalg.inv(covariance)
     fisher = best_diagonal(DenseMetric.from_covariance(covariance))
@@ -85,7 +85,7 @@ def test_diagonals_of_an_autoregression():
 
 
 def test_a_diagonal_can_hurt():
-    """THEORY check 6: κ = 10 becomes 11.133673 (Fisher), 7 + 2√6 (Jacobi, and Stan's on the inverse problem)."""
+    """κ = 10 becomes 11.133673 (Fisher), 7 + 2√6 (Jacobi, and Stan's on the inverse problem)."""
     matrix = np.array([[2.0, -2.0, -2.0], [-2.0, 5.0, 4.0], [-2.0, 4.0, 5.0]])
     inverse = np.linalg.inv(matrix)
 
@@ -100,7 +100,7 @@ def test_a_diagonal_can_hurt():
 
 
 def test_best_diagonal_in_two_dimensions_and_under_equal_correlation(ugly_scale):
-    """THEORY check 6: (1 + |r|)/(1 − |r|) in 2-d, 181 for 20 coordinates of correlation .9, whatever their scales."""
+    """(1 + |r|)/(1 − |r|) in 2-d, 181 for 20 coordinates of correlation .9, whatever their scales."""
     for dim, correlation, kappa in ((2, -0.7, 1.7 / 0.3), (20, 0.9, 181.0)):
         matrix = np.where(np.eye(dim) == 1, 1.0, correlation) * np.outer(ugly_scale(dim), ugly_scale(dim))
         metric = best_diagonal(DenseMetric.from_covariance(matrix))

@@ -9,6 +9,8 @@ from rich.table import Table
 from rich.text import Text
 
 from monochord._arviz import INTERVAL
+from monochord.estimate import Estimate
+from monochord.spectra import COLUMNS, Direction, cells, ends, footnotes
 
 MAX_ROWS = 60
 
@@ -37,30 +39,17 @@ def fit(result) -> None:
 
 
 def spectrum(figures) -> None:
-    """κ, frequencies and stable step for each metric."""
-    table = Table(title="spectrum (mean Hessian over draws of the fit)", title_justify="left", box=None)
-    heads = (
-        "metric",
-        "κ",
-        "κ_L",
-        "lowest ω",
-        "highest ω",
-        "stable step",
-        f"step at {figures.target_accept:g}",
-        "gradients/draw*",
-    )
-    for head in heads:
-        table.add_column(head, justify="left" if head == "metric" else "right")
-    for row in figures.table:
-        cells = (row.kappa, row.kappa_langmore, row.omega_min, row.omega_max, row.step_limit, row.step_size, row.gradients_per_effective_draw)  # fmt: skip
-        table.add_row(row.metric, *(_brief(cell) for cell in cells))
+    """κ, frequencies, stable step and predicted costs for each metric, then the directions behind the ends."""
+    table = Table(title=f"spectrum ({figures.where})", title_justify="left", box=None)
+    for head, _ in COLUMNS:
+        table.add_column(head, justify="left" if head == "metric" else "right", no_wrap=True)
+    for line in cells(figures):
+        table.add_row(*(Text(cell) for cell in line))
     console = _console()
     console.print()
     console.print(table)
-    share = figures.table[0].indefinite_share
-    print(
-        f"* predicted for jittered HMC and the slowest direction; indefinite Hessians: {share.value:.0%}; cost {figures.gradients} gradients"
-    )
+    for line in (*ends(figures), *footnotes(figures)):
+        print(line)
 
 
 def summary(tree, rows, doubts, gradients_check: int) -> None:
@@ -133,11 +122,24 @@ def fit_record(result) -> dict:
 
 def spectrum_record(figures) -> dict:
     """A spectrum for --json."""
-    rows = [
-        {name: value if isinstance(value, str) else _triple(value) for name, value in vars(row).items()}
-        for row in figures.table
-    ]
-    return {"spectrum": rows, "target_accept": figures.target_accept, "gradients_spectrum": figures.gradients}
+    return {
+        "spectrum": [{name: _spectrum_field(value) for name, value in vars(row).items()} for row in figures.table],
+        "target_accept": figures.target_accept,
+        "gradients_spectrum": figures.gradients,
+        "where": figures.where,
+        "is_reliable": figures.is_reliable,
+        "notes": list(figures.notes),
+    }
+
+
+def _spectrum_field(value):
+    if isinstance(value, Estimate):
+        return _triple(value)
+    if isinstance(value, Direction):
+        return {"text": str(value), "names": list(value.names), "coefficients": list(value.coefficients)}
+    if hasattr(value, "tolist"):
+        return [_number(entry) for entry in value.tolist()]
+    return value
 
 
 def sample_record(tree, rows, doubts, written) -> dict:
@@ -166,10 +168,3 @@ def _triple(estimate):
         "standard_error": _number(estimate.standard_error),
         "num_draws": estimate.num_draws,
     }
-
-
-def _brief(estimate) -> str:
-    error = estimate.standard_error
-    if not math.isfinite(error) or error < 1e-3 * abs(estimate.value):
-        return f"{estimate.value:.3g}"
-    return f"{estimate.value:.3g} ± {error:.1g}"

@@ -1,6 +1,7 @@
 """Use it: chains of NUTS or jittered-length HMC under a metric."""
 
 from monochord.sampling._chains import SamplingInfo, Segment
+from monochord.sampling._probes import moved_points
 from monochord.sampling._run import Draws, run_chains
 from monochord.sampling._settings import KERNELS, SamplerSettings
 from monochord.sampling._warmup import Tuning, WarmUp, closed_form_tuning
@@ -14,5 +15,6 @@ __all__ = [
     "Tuning",
     "WarmUp",
     "closed_form_tuning",
+    "moved_points",
     "run_chains",
 ]

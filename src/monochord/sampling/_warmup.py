@@ -20,7 +20,6 @@ from monochord.targets import Evaluations
 
 PIECE = 10  # iterations a chain between looks at the acceptance
 CLOSE = 0.05  # of the mean acceptance to the wanted one: about two standard errors of 40 transitions
-SURPRISING = 0.15  # further off than curvature that varies mildly can bring it
 SURPRISING = 0.15  # further off than mildly varying curvature brings it
 MAX_ATTEMPTS = 10
 POOL_POINTS = 1000
@@ -58,10 +57,12 @@ def closed_form_tuning(
     A score residual R means curvature that varies: for a score with quadratic parts Σω⁴ grows by the
     factor 1 + 2R (second Hermite order of the Poincaré inequality).
     """
-    frequencies = frequencies_against(metric, gaussian.metric)
+    frequencies, weights = np.unique(frequencies_against(metric, gaussian.metric), return_counts=True)
     length = 0.5 * math.pi / float(frequencies.min())
     inflation = 1.0 + 2.0 * min(max(residual, 0.0), 2.0)
-    step = step_size_for(frequencies, target_accept, length if kernel == "hmc" else None, inflation)
+    step = step_size_for(
+        frequencies, target_accept, length if kernel == "hmc" else None, inflation, weights.astype(float)
+    )
     return Tuning(metric, step, length)
 
 

@@ -1,36 +1,76 @@
-"""Is the metric good? Spectrum, step size and verdict."""
+"""Is the metric good? Spectrum, predicted cost, cost functional, step size and verdict."""
 
+from monochord.spectra._cost import (
+    PredictedCost,
+    first_u_turn,
+    hmc_cost,
+    nuts_cost,
+    nuts_tree_law,
+)
+from monochord.spectra._criterion import cost_functional, frequency_sum
+from monochord.spectra._directions import Direction, direction_of
 from monochord.spectra._frequencies import (
     DENSE_LIMIT,
     condition_number,
     frequencies_against,
     langmore_number,
     squared_frequencies,
+    whitened_hessian,
 )
-from monochord.spectra._spectrum import MetricSpectrum, Spectrum, best_diagonal, predicted_cost, spectrum_of
+from monochord.spectra._lanczos import lanczos_modes
+from monochord.spectra._modes import Modes, dense_modes
+from monochord.spectra._spectrum import (
+    MetricSpectrum,
+    Spectrum,
+    best_diagonal,
+    indefinite_share,
+    row_from_hessians,
+    row_from_modes,
+)
 from monochord.spectra._step_size import (
     acceptance_of,
     corrected_step_size,
+    expected_acceptance,
     mean_energy_error,
     step_size_for,
 )
+from monochord.spectra._text import COLUMNS, cells, ends, footnotes
 from monochord.spectra._verdict import Verdict, judge
 
 __all__ = [
+    "COLUMNS",
     "DENSE_LIMIT",
+    "Direction",
     "MetricSpectrum",
+    "Modes",
+    "PredictedCost",
     "Spectrum",
     "Verdict",
     "acceptance_of",
     "best_diagonal",
     "condition_number",
     "corrected_step_size",
+    "cells",
+    "cost_functional",
+    "dense_modes",
+    "direction_of",
+    "ends",
+    "expected_acceptance",
+    "first_u_turn",
+    "footnotes",
     "frequencies_against",
+    "frequency_sum",
+    "hmc_cost",
+    "indefinite_share",
     "judge",
     "langmore_number",
+    "lanczos_modes",
     "mean_energy_error",
-    "predicted_cost",
-    "spectrum_of",
+    "nuts_cost",
+    "nuts_tree_law",
+    "row_from_hessians",
+    "row_from_modes",
     "squared_frequencies",
     "step_size_for",
+    "whitened_hessian",
 ]

@@ -10,11 +10,16 @@ from monochord.metrics import AbstractMetric
 DENSE_LIMIT = 1000  # above it a dense eigen-solve takes more than a second
 
 
-def squared_frequencies(metric: AbstractMetric, hessian: Float[np.ndarray, "dim dim"]) -> Float[np.ndarray, " dim"]:
-    """Eigenvalues of Lᵀ H L, ascending, where Σ = L Lᵀ; negative ones where H is indefinite."""
+def whitened_hessian(metric: AbstractMetric, hessian: Float[np.ndarray, "dim dim"]) -> Float[np.ndarray, "dim dim"]:
+    """LᵀHL, where Σ = L Lᵀ."""
     half = np.asarray(metric.whiten_covector(np.asarray(hessian, dtype=np.float64)))
     whitened = np.asarray(metric.whiten_covector(half.T))
-    return np.linalg.eigvalsh((whitened + whitened.T) / 2)
+    return (whitened + whitened.T) / 2
+
+
+def squared_frequencies(metric: AbstractMetric, hessian: Float[np.ndarray, "dim dim"]) -> Float[np.ndarray, " dim"]:
+    """Eigenvalues of Lᵀ H L, ascending, where Σ = L Lᵀ; negative ones where H is indefinite."""
+    return np.linalg.eigvalsh(whitened_hessian(metric, hessian))
 
 
 def frequencies_against(metric: AbstractMetric, fitted: AbstractMetric) -> Float[np.ndarray, " dim"]:

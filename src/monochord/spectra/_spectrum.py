@@ -9,21 +9,33 @@ from jaxtyping import Float
 
 from monochord.estimate import Estimate
 from monochord.metrics import AbstractMetric, DiagonalMetric
-from monochord.spectra._frequencies import condition_number, langmore_number, squared_frequencies
-from monochord.spectra._step_size import acceptance_of, mean_energy_error, step_size_for
+from monochord.spectra._cost import hmc_cost, nuts_cost
+from monochord.spectra._directions import Direction, direction_of
+from monochord.spectra._frequencies import whitened_hessian
+from monochord.spectra._modes import Modes, dense_modes
 
 STABILITY = 2.0
+FIGURES = (
+    "kappa", "kappa_langmore", "omega_min", "omega_max", "period", "step_limit", "step_size",
+    "gradients_per_effective_draw", "gradients_per_effective_square", "gradients_per_effective_draw_nuts",
+)  # fmt: skip
 
 
 @dataclasses.dataclass(frozen=True)
 class MetricSpectrum:
-    """One row: the frequencies of LᵀHL, H the potential's Hessian averaged over draws.
+    """One row: the frequencies of LᵀHL, H the potential's Hessian averaged over points.
 
-    `step_limit` is 2/ω_max, beyond which the leapfrog is unstable; `step_size` the closed form for the
-    wanted acceptance of jittered HMC; both in the time unit in which `omega_min` and `omega_max` are
-    radians. `gradients_per_effective_draw` is the prediction for the slowest direction under jittered HMC
-    whose mean length is a quarter of its period. `indefinite_share` is the share of draws whose own
-    Hessian has a negative eigenvalue (the same for every metric).
+    `omega_min`, `omega_max` are radians a unit of the leapfrog's time, `period` is 2π/ω_min, `step_limit` is 2/ω_max,
+    beyond which the leapfrog is unstable, `step_size` the closed form for the wanted acceptance of jittered HMC.
+    `gradients_per_effective_draw` and `gradients_per_effective_square` are predictions for the least favourable
+    direction's x and (x − mean)² under jittered HMC whose mean length is a quarter of the slowest period;
+    `gradients_per_effective_draw_nuts` is NUTS's for x.
+    `criterion` is the cost functional C(M) on points that have left the fit (None where none were made), and
+    `indefinite_share` the share of points whose own Hessian has a negative eigenvalue (the same for every metric).
+
+    `squared_frequencies` with `mode_weights` is the spectrum itself: all of it, or above the dense limit Ritz values;
+    `error_low` and `error_high` then bound how far ω²min and ω²max may be from an eigenvalue, over ω²max. `slowest`
+    and `fastest` name the directions behind the two ends.
     """
 
     metric: str
@@ -31,19 +43,42 @@ class MetricSpectrum:
     kappa_langmore: Estimate
     omega_min: Estimate
     omega_max: Estimate
+    period: Estimate
     step_limit: Estimate
     step_size: Estimate
     gradients_per_effective_draw: Estimate
+    gradients_per_effective_square: Estimate
+    gradients_per_effective_draw_nuts: Estimate
     indefinite_share: Estimate
+    criterion: Estimate | None
+    slowest: Direction | None
+    fastest: Direction | None
+    squared_frequencies: Float[np.ndarray, " nodes"]
+    mode_weights: Float[np.ndarray, " nodes"]
+    error_low: float = 0.0
+    error_high: float = 0.0
+
+    @property
+    def is_lower_bound(self) -> bool:
+        """True where κ is only known to be at least its value: Lanczos has not reached the slowest direction."""
+        low, high = self.squared_frequencies[0], self.squared_frequencies[-1]
+        return bool(self.error_low * high > 0.01 * abs(low))
 
 
 @dataclasses.dataclass(frozen=True)
 class Spectrum:
-    """Rows by metric name ("identity", "diagonal", "fitted"), and what they cost."""
+    """Rows by metric name ("identity", "diagonal", "fitted", and others at hand), where they were taken, their cost.
+
+    `where` is a phrase such as "averaged over 16 draws of the fit". `notes` are sentences about what the figures
+    cannot see; `is_reliable` is False where predictions must not be used (verdict "do not use").
+    """
 
     rows: Mapping[str, MetricSpectrum]
     target_accept: float
     gradients: int
+    where: str = "averaged over draws of the fit"
+    is_reliable: bool = True
+    notes: tuple[str, ...] = ()
 
     @property
     def table(self) -> list[MetricSpectrum]:
@@ -54,38 +89,9 @@ class Spectrum:
         return self.rows[name]
 
     def __str__(self) -> str:
-        names = [f.name for f in dataclasses.fields(MetricSpectrum)][1:]
-        head = ["metric", "κ", "κ_L", "ω min", "ω max", "step limit", "step size", "grad/draw", "indefinite"]
-        lines = [head, *([row.metric, *(_short(getattr(row, name)) for name in names)] for row in self.table)]
-        widths = [max(len(line[i]) for line in lines) for i in range(len(head))]
-        return "\n".join("  ".join(cell.rjust(w) for cell, w in zip(line, widths, strict=True)) for line in lines)
+        from monochord.spectra._text import spectrum_text
 
-
-def _short(estimate: Estimate) -> str:
-    error = estimate.standard_error
-    if not math.isfinite(error) or error == 0:
-        return f"{estimate.value:.3g}"
-    return f"{estimate.value:.3g} ± {error:.1g}"
-
-
-def predicted_cost(squared: Float[np.ndarray, " dim"], target_accept: float) -> tuple[float, float]:
-    """(step size, gradients per effective draw of the slowest direction) of jittered HMC.
-
-    Lengths uniform on 0.5–1.5 of a quarter of the slowest period; the autocorrelation of a direction is
-    E cos(ωT), slowed by rejections, and effective draws follow from it as from an AR(1) chain. NaN where
-    the averaged Hessian is indefinite.
-    """
-    if np.min(squared) <= 0:
-        return math.nan, math.nan
-    omega = np.sqrt(squared)
-    length = 0.5 * math.pi / omega.min()
-    step = step_size_for(omega, target_accept, length)
-    accept = acceptance_of(mean_energy_error(omega, step, length))
-    phase = omega * length
-    correlation = (np.sin(1.5 * phase) - np.sin(0.5 * phase)) / phase
-    slowed = 1.0 - accept * (1.0 - correlation)
-    steps = max(1.0, length / step)
-    return step, float(steps * np.max((1.0 + slowed) / (1.0 - slowed)))
+        return spectrum_text(self)
 
 
 def best_diagonal(metric: AbstractMetric) -> DiagonalMetric:
@@ -97,40 +103,85 @@ def best_diagonal(metric: AbstractMetric) -> DiagonalMetric:
     return DiagonalMetric((np.asarray(metric.diagonal()) / np.asarray(metric.precision_diagonal())) ** 0.25)
 
 
-def spectrum_of(
-    metrics: Mapping[str, AbstractMetric],
-    hessians: Float[np.ndarray, "draws dim dim"],
+def row_from_hessians(
+    name: str,
+    metric: AbstractMetric,
+    hessians: Float[np.ndarray, "points dim dim"],
+    names: tuple[str, ...],
     target_accept: float,
-    gradients: int,
-) -> Spectrum:
-    """Spectrum of each metric against the mean of `hessians`; standard errors by the jackknife over draws."""
-    indefinite = np.array([np.linalg.eigvalsh(h)[0] < 0 for h in hessians], dtype=float)
-    share = Estimate(
-        float(indefinite.mean()),
-        float(np.sqrt(indefinite.mean() * (1 - indefinite.mean()) / len(hessians))),
-        len(hessians),
+    share: Estimate,
+    criterion: Estimate | None = None,
+) -> MetricSpectrum:
+    """Row of one metric against the mean of `hessians`; standard errors by the jackknife over points."""
+    modes = dense_modes(whitened_hessian(metric, hessians.mean(0)), with_vectors=True)
+    figures = _jackknife(
+        lambda mean: _figures(dense_modes(whitened_hessian(metric, mean)), target_accept),
+        modes,
+        hessians,
+        target_accept,
     )
-    rows = {}
-    for name, metric in metrics.items():
-        figures = _jackknife(lambda mean, metric=metric: _figures(metric, mean, target_accept), hessians)
-        rows[name] = MetricSpectrum(name, *figures, share)  # pyright: ignore[reportCallIssue]
-    return Spectrum(rows, target_accept, gradients)
+    return _row(name, metric, modes, figures, names, share, criterion)
 
 
-def _figures(metric, hessian, target_accept) -> np.ndarray:
-    squared = squared_frequencies(metric, hessian)
-    low, high = math.sqrt(max(squared[0], 0.0)), math.sqrt(max(squared[-1], 0.0))
-    step, cost = predicted_cost(squared, target_accept)
+def row_from_modes(
+    name: str,
+    metric: AbstractMetric,
+    modes: Modes,
+    ends: tuple[Float[np.ndarray, " points"], Float[np.ndarray, " points"]],
+    names: tuple[str, ...],
+    target_accept: float,
+    share: Estimate,
+    criterion: Estimate | None = None,
+) -> MetricSpectrum:
+    """Row of one metric from Lanczos's modes.
+
+    `ends` are vᵀAᵢv of the lowest and highest Ritz vector at each point: their spread gives the standard errors of
+    the two ends to first order, and of what follows from them; those of sums over all modes are not known (NaN).
+    """
+    count = len(ends[0])
+    low, high = modes.squared[0], modes.squared[-1]
+    se_low, se_high = (float(np.std(end, ddof=1) / np.sqrt(count)) if count > 1 else math.nan for end in ends)
+    values = _figures(modes, target_accept)
+    relative = {"low": se_low / abs(low), "high": se_high / abs(high)}
+    both = math.hypot(relative["low"], relative["high"])
+    scale = [both, math.nan, relative["low"] / 2, relative["high"] / 2, relative["low"] / 2, relative["high"] / 2]
+    errors = [abs(v) * s for v, s in zip(values, [*scale, *[math.nan] * 4], strict=True)]
+    figures = [Estimate(float(v), float(e), count) for v, e in zip(values, errors, strict=True)]
+    return _row(name, metric, modes, figures, names, share, criterion)
+
+
+def indefinite_share(lowest: Float[np.ndarray, " points"]) -> Estimate:
+    """Share of points whose lowest Hessian eigenvalue (or a Rayleigh quotient above it) is negative."""
+    negative = (np.asarray(lowest) < 0).astype(float)
+    mean = float(negative.mean())
+    return Estimate(mean, float(np.sqrt(mean * (1 - mean) / len(negative))), len(negative))
+
+
+def _row(name, metric, modes: Modes, figures, names, share, criterion) -> MetricSpectrum:
+    return MetricSpectrum(
+        metric=name, indefinite_share=share, criterion=criterion,
+        slowest=direction_of(metric, modes.low, names), fastest=direction_of(metric, modes.high, names),
+        squared_frequencies=modes.squared, mode_weights=modes.weights,
+        error_low=modes.error_low, error_high=modes.error_high,
+        **dict(zip(FIGURES, figures, strict=True)),
+    )  # fmt: skip
+
+
+def _figures(modes: Modes, target_accept: float) -> np.ndarray:
+    """The values of `FIGURES`, in their order."""
+    low, high = (math.sqrt(max(value, 0.0)) for value in (modes.squared[0], modes.squared[-1]))
     limit = STABILITY / high if high > 0 else math.inf
-    return np.array([condition_number(squared), langmore_number(squared), low, high, limit, step, cost])
+    period = 2.0 * math.pi / low if low > 0 else math.inf
+    hmc, nuts = hmc_cost(modes, target_accept), nuts_cost(modes, target_accept)
+    langmore = modes.kappa_langmore()
+    return np.array([modes.kappa(), langmore, low, high, period, limit, hmc.step_size, hmc.draw, hmc.square, nuts.draw])
 
 
-def _jackknife(statistic: Callable, samples: np.ndarray) -> list[Estimate]:
-    count = len(samples)
-    total = samples.sum(0)
-    value = statistic(total / count)
+def _jackknife(statistic: Callable, modes: Modes, samples: np.ndarray, target_accept: float) -> list[Estimate]:
+    count, value = len(samples), _figures(modes, target_accept)
     if count < 2:
         return [Estimate(float(v), math.nan, count) for v in value]
+    total = samples.sum(0)
     left_out = np.array([statistic((total - sample) / (count - 1)) for sample in samples])
     with np.errstate(invalid="ignore"):
         error = np.sqrt((count - 1) * np.mean((left_out - left_out.mean(0)) ** 2, axis=0))

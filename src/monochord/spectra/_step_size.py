@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Float
 
 STABILITY_LIMIT = 2.0  # of h = ε ω: beyond it the leapfrog grows without bound
+MAX_COUNTS = 64
 
 
 def hmc_step_counts(step_size: float, trajectory_length: float) -> tuple[np.ndarray, np.ndarray]:
@@ -25,30 +26,81 @@ def hmc_step_counts(step_size: float, trajectory_length: float) -> tuple[np.ndar
 
 
 def mean_energy_error(
-    frequencies: Float[np.ndarray, " modes"], step_size: float, trajectory_length: float | None
+    frequencies: Float[np.ndarray, " modes"],
+    step_size: float,
+    trajectory_length: float | None,
+    weights: Float[np.ndarray, " modes"] | None = None,
 ) -> float:
     """Mean energy error μ(ε) in nats; infinite where a mode is unstable.
 
     With a `trajectory_length` sin² is averaged over the jitter's own law of step counts. With None (NUTS)
     it is ½: on whitened Gaussians of 2 to 250 dimensions NUTS's acceptance statistic then follows the law
-    to ±.015 (benchmarks/nuts_acceptance.py).
+    to ±.015 (benchmarks/nuts_acceptance.py). `weights` say how many modes each frequency stands for.
     """
-    h = step_size * np.asarray(frequencies)
-    if not np.all(h < STABILITY_LIMIT):
+    size = _sizes(frequencies, step_size)
+    if size is None:
         return math.inf
-    size = h**4 / (32.0 * (1.0 - h**2 / 4.0))
+    weights = np.ones_like(size) if weights is None else weights
+    counts, mass = (None, None) if trajectory_length is None else hmc_step_counts(step_size, trajectory_length)
+    if counts is None or len(counts) > MAX_COUNTS:  # many steps cover many turns of every mode that counts
+        return float(0.5 * size @ weights)
+    return float(mass @ (_turns(frequencies, step_size, counts) @ (size * weights)))
+
+
+def expected_acceptance(
+    frequencies: Float[np.ndarray, " modes"],
+    step_size: float,
+    trajectory_length: float | None,
+    weights: Float[np.ndarray, " modes"] | None = None,
+    inflation: float = 1.0,
+) -> float:
+    """Mean acceptance at a step size: of jittered HMC averaged over its step counts, or of NUTS (length None).
+
+    One mode with mean energy error μ accepts 1 − (2/π) arctan √(μ/2), exactly; many modes 2Φ(−√(μ/2)). Between
+    the two the law is mixed by Σμᵢ² / (Σμᵢ)², the reciprocal of the number of modes that matter. `inflation`
+    multiplies μ for curvature that varies over the posterior.
+    """
+    size = _sizes(frequencies, step_size)
+    if size is None:
+        return 0.0
     if trajectory_length is None:
-        return float(0.5 * size.sum())
-    counts, mass = hmc_step_counts(step_size, trajectory_length)
-    if len(counts) > 64:  # many steps cover many turns of every mode that counts
-        return float(0.5 * size.sum())
-    angles = np.arccos(1.0 - h**2 / 2.0)
-    return float(mass @ (np.sin(np.outer(counts, angles)) ** 2 @ size))
+        return acceptance_of(inflation * mean_energy_error(frequencies, step_size, None, weights))
+    weights = np.ones_like(size) if weights is None else weights
+    counts, mass = _typical_counts(step_size, trajectory_length)
+    errors = inflation * size * _turns(frequencies, step_size, counts)
+    total = errors @ weights
+    few = np.divide((errors**2) @ weights, total**2, out=np.zeros_like(total), where=total > 0)
+    many = np.array([acceptance_of(value) for value in total])
+    one = 1.0 - (2.0 / math.pi) * np.arctan(np.sqrt(0.5 * total))
+    return float(mass @ (few * one + (1.0 - few) * many))
 
 
 def acceptance_of(energy_error: float) -> float:
-    """Mean acceptance at a mean energy error: 2Φ(−√(μ/2))."""
+    """Mean acceptance of many modes together at a mean energy error: 2Φ(−√(μ/2))."""
     return math.erfc(math.sqrt(max(energy_error, 0.0)) / 2.0)
+
+
+def _sizes(frequencies, step_size: float) -> np.ndarray | None:
+    """h⁴ / (32 (1 − h²/4)) of each mode; None where one is unstable."""
+    h = step_size * np.asarray(frequencies, dtype=np.float64)
+    return h**4 / (32.0 * (1.0 - h**2 / 4.0)) if np.all(h < STABILITY_LIMIT) else None
+
+
+def _turns(frequencies, step_size: float, counts: np.ndarray) -> np.ndarray:
+    """sin²(Lθ) for each count L and mode."""
+    h = step_size * np.asarray(frequencies, dtype=np.float64)
+    return np.sin(np.outer(counts, np.arccos(1.0 - h**2 / 2.0))) ** 2
+
+
+def _typical_counts(step_size: float, trajectory_length: float) -> tuple[np.ndarray, np.ndarray]:
+    """Step counts and probabilities; of very many, `MAX_COUNTS` points of a golden-ratio sequence, which no mode's
+    period can fall in step with.
+    """
+    counts, mass = hmc_step_counts(step_size, trajectory_length)
+    if len(counts) <= MAX_COUNTS:
+        return counts, mass
+    spread = (np.arange(1, MAX_COUNTS + 1) * 0.6180339887498949) % 1.0
+    return counts[0] + spread * (counts[-1] - counts[0]), np.full(MAX_COUNTS, 1.0 / MAX_COUNTS)
 
 
 def step_size_for(
@@ -56,6 +108,7 @@ def step_size_for(
     target_accept: float,
     trajectory_length: float | None = None,
     inflation: float = 1.0,
+    weights: Float[np.ndarray, " modes"] | None = None,
 ) -> float:
     """Step size at which the law gives `target_accept`.
 
@@ -67,7 +120,7 @@ def step_size_for(
     limit = STABILITY_LIMIT / float(frequencies.max())
 
     def short(step):
-        return acceptance_of(inflation * mean_energy_error(frequencies, step, trajectory_length)) < target_accept
+        return expected_acceptance(frequencies, step, trajectory_length, weights, inflation) < target_accept
 
     grid = limit * np.geomspace(1e-3, 0.999, 200)
     crossing = next((i for i, step in enumerate(grid) if short(step)), len(grid) - 1)

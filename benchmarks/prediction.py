@@ -1,0 +1,115 @@
+"""What the spectrum predicts against what the samplers do: acceptance, and gradients per effective draw.
+
+Run: python -m benchmarks.prediction [--problems NAME …] [--draws 2000] [--output benchmarks/results/prediction.csv]
+One row a problem, metric and kernel. The step size is the spectrum's closed form for an acceptance of .8 and is not
+adapted; `predicted` and `measured` are gradients per effective draw of x (bulk ESS of the worst unconstrained
+coordinate), `_square` of (x − mean)². The `spread` problems are Gaussians with known spectra.
+"""
+
+import argparse
+import csv
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.problems import load
+
+REAL = ("logistic_25", "glmm_57", "regression_unscaled", "arK-arK", "nes2000-nes", "kidiq-kidscore_interaction")
+SPREADS = {
+    "whitened_4": np.ones(4), "whitened_50": np.ones(50), "whitened_250": np.ones(250),
+    "one_slow_4": np.r_[0.5, np.ones(49)], "one_slow_16": np.r_[0.25, np.ones(49)], "one_slow_64": np.r_[0.125, np.ones(49)],
+    "one_fast_16": np.r_[np.ones(49), 4.0], "one_fast_256": np.r_[np.ones(49), 16.0],
+    "log_uniform_16": np.geomspace(1, 4, 50), "log_uniform_256": np.geomspace(1, 16, 50),
+    "two_clusters_16": np.r_[np.full(25, 0.25), np.ones(25)],
+}  # fmt: skip
+COLUMNS = (
+    "problem", "metric", "kernel", "verdict", "wanted_acceptance", "acceptance", "predicted", "measured", "ratio",
+    "predicted_square", "measured_square",
+)  # fmt: skip
+
+
+def case(name: str):
+    """(target, fit, metric rows wanted) of a problem; spreads are judged under the identity."""
+    import monochord as mc
+    from monochord.testing import gaussian_target
+
+    if name in SPREADS:
+        omega = SPREADS[name]
+        target = gaussian_target(np.zeros(omega.size), np.diag(omega**-2.0))
+        return target, ("identity",)
+    problem = load(name)
+    target = mc.target(problem.log_density, init=problem.init, data=problem.data)
+    return target, ("fitted", "diagonal")
+
+
+def rows_of(name: str, draws: int, kernels=("hmc", "nuts"), seed: int = 0):
+    """Rows of one problem."""
+    import monochord as mc
+
+    target, wanted = case(name)
+    fit = mc.fit(target, seed=seed, progress=False)
+    figures = mc.spectrum(target, fit, seed=seed)
+    metrics = {
+        "identity": mc.identity_metric(target.dim), "fitted": fit.gaussian.metric,
+        "diagonal": mc.DiagonalMetric(np.sqrt(np.asarray(fit.gaussian.metric.diagonal()))),
+    }  # fmt: skip
+    if "diagonal" in wanted:
+        figures = mc.spectrum(target, fit, seed=seed, metrics={"diagonal": metrics["diagonal"]})
+    for metric in wanted:
+        for kernel in kernels:
+            yield _row(name, target, fit, figures[metric], metrics[metric], kernel, draws, seed)
+
+
+def _row(name, target, fit, row, metric, kernel, draws, seed) -> dict:
+    import monochord as mc
+    from monochord.spectra import Modes, nuts_cost
+
+    modes = Modes(row.squared_frequencies, row.mode_weights)
+    nuts = nuts_cost(modes, 0.8)
+    step = row.step_size.value if kernel == "hmc" else nuts.step_size
+    data = mc.sample(
+        target, fit=fit, metric=metric, kernel=kernel, step_size=step, draws=draws, seed=seed, progress=False
+    )
+    x = data["unconstrained_posterior"]["x"].values
+    gradients = data.sample_stats.attrs["gradients_sampling"]
+    measured, square = (gradients / smallest_bulk_ess(part) for part in (x, (x - x.mean((0, 1))) ** 2))
+    predicted = row.gradients_per_effective_draw.value if kernel == "hmc" else nuts.draw
+    return {
+        "problem": name, "metric": row.metric, "kernel": kernel, "verdict": fit.verdict, "wanted_acceptance": 0.8,
+        "acceptance": round(float(data.sample_stats.acceptance_rate.mean()), 3),
+        "predicted": round(predicted, 2), "measured": round(measured, 2), "ratio": round(predicted / measured, 3),
+        "predicted_square": round(row.gradients_per_effective_square.value if kernel == "hmc" else nuts.square, 2),
+        "measured_square": round(square, 2),
+    }  # fmt: skip
+
+
+def smallest_bulk_ess(x: np.ndarray) -> float:
+    """Smallest bulk ESS over the coordinates of draws (chains, draws, dim)."""
+    from arviz_stats.base import array_stats
+
+    return min(float(array_stats.ess(x[:, :, i], chain_axis=0, draw_axis=1, method="bulk")) for i in range(x.shape[2]))
+
+
+def main() -> None:
+    """Print and write the rows."""
+    import jax
+
+    jax.config.update("jax_enable_x64", True)
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--problems", nargs="*", default=[*REAL, *SPREADS])
+    parser.add_argument("--draws", type=int, default=2000)
+    parser.add_argument("--output", type=Path, default=Path(__file__).parent / "results" / "prediction.csv")
+    options = parser.parse_args()
+    with options.output.open("w", newline="") as file:
+        writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
+        writer.writeheader()
+        for name in options.problems:
+            for row in rows_of(name, options.draws):
+                writer.writerow(row)
+                file.flush()
+                csv.DictWriter(sys.stdout, COLUMNS, lineterminator="\n").writerow(row)
+
+
+if __name__ == "__main__":
+    main()
