@@ -15,11 +15,14 @@ from typing import TYPE_CHECKING
 __version__ = "0.1.0"
 
 _HOMES = {
-    "monochord.pipeline": ("check", "fit", "sample", "spectrum", "target"),
+    "monochord.pipeline": ("check", "fit", "fit_many", "sample", "spectrum", "target"),
     "monochord._arviz": ("write_netcdf",),
     "monochord.errors": ("DataError", "MissingPackage", "ModelError", "MonochordError", "OptionError", "OutputError"),
     "monochord.estimate": ("Estimate",),
-    "monochord.fits": ("FitResult", "FitStatus", "Staged"),
+    "monochord.fits": (
+        "Advi", "BatchMatch", "DeterministicAdvi", "FitResult", "FitStatus", "Laplace", "NaturalGradient", "Pathfinder",
+        "Staged",
+    ),
     "monochord.gaussian": ("Gaussian",),
     "monochord.metrics": (
         "Dense", "DenseMetric", "Diagonal", "DiagonalMetric", "LowRank", "LowRankMetric", "identity_metric",
@@ -38,8 +41,14 @@ if TYPE_CHECKING:
     from monochord.errors import OptionError as OptionError
     from monochord.errors import OutputError as OutputError
     from monochord.estimate import Estimate as Estimate
+    from monochord.fits import Advi as Advi
+    from monochord.fits import BatchMatch as BatchMatch
+    from monochord.fits import DeterministicAdvi as DeterministicAdvi
     from monochord.fits import FitResult as FitResult
     from monochord.fits import FitStatus as FitStatus
+    from monochord.fits import Laplace as Laplace
+    from monochord.fits import NaturalGradient as NaturalGradient
+    from monochord.fits import Pathfinder as Pathfinder
     from monochord.fits import Staged as Staged
     from monochord.gaussian import Gaussian as Gaussian
     from monochord.metrics import Dense as Dense
@@ -51,6 +60,7 @@ if TYPE_CHECKING:
     from monochord.metrics import identity_metric as identity_metric
     from monochord.pipeline import check as check
     from monochord.pipeline import fit as fit
+    from monochord.pipeline import fit_many as fit_many
     from monochord.pipeline import sample as sample
     from monochord.pipeline import spectrum as spectrum
     from monochord.pipeline import target as target

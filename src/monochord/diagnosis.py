@@ -8,7 +8,6 @@ from jaxtyping import Float
 
 from monochord.arrays import Key, fold_key, host_generator
 from monochord.errors import ModelError, OptionError
-from monochord.estimate import Estimate
 from monochord.gaussian import Gaussian
 from monochord.metrics import AbstractMetric, DiagonalMetric, identity_metric
 from monochord.sampling import moved_points
@@ -22,12 +21,12 @@ from monochord.spectra import (
     lanczos_modes,
     row_from_hessians,
     row_from_modes,
+    share_of_indefinite,
 )
 from monochord.targets import AbstractTarget, Evaluations, evaluate, hessian_products, hessians
 
 NUM_PROBES = 64
 LANCZOS_DRAWS = 4  # each product then costs 8 gradients; the spread between draws gives the errors
-INDEFINITE_POINTS, INDEFINITE_PRODUCTS = 8, 8
 FUNNEL_NOTE = (
     'The verdict on the fit is "do not use": predictions are unreliable here. On funnels C(M) flags the worst metric, '
     "but its fine order is wrong, and no constant metric mixes the neck."
@@ -163,23 +162,6 @@ def _rayleigh(target, metric: AbstractMetric, points, vector) -> np.ndarray:
     direction = np.asarray(metric.unwhiten(vector))
     products = hessian_products(target, points, np.broadcast_to(direction, points.shape))
     return products @ direction
-
-
-def share_of_indefinite(
-    target: AbstractTarget, metric: AbstractMetric, points, rng: np.random.Generator
-) -> tuple[Estimate, int]:
-    """Share of at most 8 points whose Hessian has a negative eigenvalue, by at most 8 Lanczos products each.
-
-    A negative Ritz value proves it; a positive one does not disprove it, so the share is a lower bound. Returned
-    with the gradients spent.
-    """
-    points = np.asarray(points)[:INDEFINITE_POINTS]
-    lowest, gradients = [], 0
-    for point in points:
-        modes, spent = lanczos_modes(target, metric, point[None], rng, INDEFINITE_PRODUCTS)
-        lowest.append(modes.squared[0])
-        gradients += spent
-    return indefinite_share(np.array(lowest)), gradients
 
 
 def _no_hessian() -> ModelError:

@@ -4,7 +4,7 @@ import dataclasses
 import secrets
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -28,6 +28,7 @@ from monochord.targets import (
     check_signature,
     check_target,
     numpyro_target,
+    with_data,
 )
 
 
@@ -109,6 +110,41 @@ def fit(
     if result.status is FitStatus.no_finite_start:
         raise ModelError(_no_start_message(chosen, result, initial))
     return dataclasses.replace(result, seed=seed, seconds=time.perf_counter() - started)
+
+
+def fit_many(
+    model: Callable | AbstractTarget,
+    datasets: Sequence[Mapping[str, Any]],
+    *,
+    seed: int | None = None,
+    algorithm: fits.AbstractFit | None = None,
+    family: str | None = None,
+    progress: bool | Callable | Reporter | None = False,
+    **model_options,
+) -> list[FitResult]:
+    """One fit for each data set of one model; after the first, nothing compiles.
+
+    All data sets have the names, shapes and plain numbers of the first. Fit i uses a seed that depends on `seed` and i
+    alone. Where one of them has no finite start, its place holds a result with that status.
+
+    **Raises** `DataError` before any work where the data sets differ in shape.
+    """
+    if not datasets:
+        return []
+    first = target(model, **({} if isinstance(model, AbstractTarget) else {"data": datasets[0]}), **model_options)
+    targets = [with_data(first, data) for data in datasets]
+    seed = _resolved_seed(seed)
+    check_choice("family", family, (None, *FAMILIES))
+    algorithm = algorithm or Staged(family=FAMILIES[family]() if family else None)
+    check_signature(first)
+    _note_precision()
+    results, report = [], reporter(progress)
+    with report:
+        for index, one in enumerate(targets):
+            started = time.perf_counter()
+            result = fits.run(named_key(seed, f"fit {index}"), one, algorithm, callback=report.fit_step)
+            results.append(dataclasses.replace(result, seed=seed, seconds=time.perf_counter() - started))
+    return results
 
 
 def spectrum(

@@ -9,7 +9,7 @@ from monochord.fits import _deterministic, _score, _starts, run
 from monochord.fits._deterministic import DeterministicAdvi, _Objective
 from monochord.fits._starts import matched_draws
 from monochord.metrics import DenseMetric, DiagonalMetric
-from monochord.spectra import condition_number, squared_frequencies
+from monochord.spectra import _indefinite, condition_number, squared_frequencies
 from monochord.targets import callable_target, evaluate, hessian_products
 from monochord.testing import banana_target, flat_direction_target, gaussian_target, nowhere_finite_target
 
@@ -141,7 +141,8 @@ def test_every_gradient_is_counted(family, key, monkeypatch):
 
     for module in (_score, _starts, _deterministic):
         monkeypatch.setattr(module, "evaluate", counting)
-    monkeypatch.setattr(_deterministic, "hessian_products", counting_products)
+    for module in (_deterministic, _indefinite):
+        monkeypatch.setattr(module, "hessian_products", counting_products)
     result = run(key, banana_target(), DeterministicAdvi(family, num_pairs=13))
     assert multiplied
     assert result.cost.gradients == sum(evaluated) + 2 * sum(multiplied)

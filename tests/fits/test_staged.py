@@ -118,7 +118,7 @@ def test_no_finite_start_is_a_status_with_its_cost(key):
     result = run(key, nowhere_finite_target(), Staged())
     assert result.status is FitStatus.no_finite_start
     assert result.gaussian is None and result.verdict == "do not use"
-    assert result.cost.gradients == 4 + 12 + 12 == result.repairs.nonfinite_points
+    assert result.cost.gradients == 8 + 24 + 24 == result.repairs.nonfinite_points
 
 
 def test_throw_raises_where_nothing_was_found(key):
@@ -131,7 +131,7 @@ def test_throw_raises_where_nothing_was_found(key):
 
 def test_every_gradient_is_counted(gaussian_problem, key, monkeypatch):
     """An independent count of points evaluated. Catches: a stage that forgets to charge."""
-    from monochord.fits import _score, _staged
+    from monochord.fits import _modes, _score, _starts
 
     evaluated = []
 
@@ -139,8 +139,8 @@ def test_every_gradient_is_counted(gaussian_problem, key, monkeypatch):
         evaluated.append(len(np.atleast_2d(x)))
         return evaluate(target, x)
 
-    monkeypatch.setattr(_score, "evaluate", counting)
-    monkeypatch.setattr(_staged, "evaluate", counting)
+    for module in (_score, _starts, _modes):
+        monkeypatch.setattr(module, "evaluate", counting)
     result = run(key, gaussian_problem, Staged())
     assert sum(evaluated) == result.cost.gradients
     assert result.cost.idle_lanes == sum(-count % 8 for count in evaluated)

@@ -9,11 +9,10 @@ import pytest
 
 import monochord as mc
 from monochord.arrays import host_generator, named_key
-from monochord.diagnosis import share_of_indefinite
 from monochord.errors import OptionError
 from monochord.gaussian import Gaussian
 from monochord.metrics import DenseMetric, DiagonalMetric, LowRankMetric, identity_metric
-from monochord.spectra import dense_modes, lanczos_modes, squared_frequencies, whitened_hessian
+from monochord.spectra import dense_modes, lanczos_modes, share_of_indefinite, squared_frequencies, whitened_hessian
 from monochord.targets import callable_target, hessians
 from monochord.testing import funnel_target, gaussian_target
 

@@ -5,6 +5,7 @@ import dataclasses
 import enum
 
 import equinox as eqx
+import numpy as np
 
 from monochord.arrays import Key
 from monochord.cost import Cost
@@ -35,6 +36,17 @@ class Scored:
 
 
 @dataclasses.dataclass(frozen=True)
+class Mode:
+    """A place where starts ended, apart from the others: its centre (unconstrained), the ELBO of a Gaussian there, and
+    its share of the mass as far as the ELBOs tell.
+    """
+
+    mean: np.ndarray
+    elbo: Estimate
+    share: float = 1.0
+
+
+@dataclasses.dataclass(frozen=True)
 class Repairs:
     """Everything that had to be mended on the way, counted."""
 
@@ -62,7 +74,9 @@ class StepInfo:
 
 @dataclasses.dataclass(frozen=True)
 class AbstractFitState:
-    """What the driver reads of a state. `stage` "done" ends the fit; `check` are draws of the final Gaussian."""
+    """What the driver reads of a state. `stage` "done" ends the fit; `check` are draws of the final Gaussian,
+    and `indefinite` is the share of them whose Hessian is, where that was looked at, and `radial` the spread along rays.
+    """
 
     stage: str
     num_steps: int
@@ -73,6 +87,8 @@ class AbstractFitState:
     best: Scored | None
     check: Evaluations | None
     num_stage_steps: int
+    indefinite: Estimate | None = dataclasses.field(default=None, kw_only=True)
+    radial: Estimate | None = dataclasses.field(default=None, kw_only=True)
 
     @property
     def gaussian(self) -> Gaussian:

@@ -73,7 +73,7 @@ def advance(search: Search, potential: float, gradient) -> Search:
     else:
         return _accept(search, potential, gradient, search.step)
     num_trials = search.num_trials + 1
-    if num_trials >= MAX_TRIALS or upper - lower <= 1e-12 * upper:
+    if num_trials >= MAX_TRIALS or (math.isfinite(upper) and upper - lower <= 1e-12 * upper):
         return _give_up(search, fallback)
     if math.isinf(upper):
         step = 2.0 * search.step

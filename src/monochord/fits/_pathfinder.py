@@ -20,6 +20,7 @@ from monochord.estimate import Estimate, mean_estimate
 from monochord.fits import _lbfgs
 from monochord.fits._base import AbstractFit, FitStatus, StepInfo
 from monochord.fits._laplace import is_converged, next_diagonal, path_metric, restricted
+from monochord.fits._modes import has_dip
 from monochord.fits._rules import RUNAWAY, has_run_away
 from monochord.fits._score import elbo_terms
 from monochord.fits._staged import default_family
@@ -29,8 +30,7 @@ from monochord.gaussian import Gaussian
 from monochord.metrics import AbstractFamily
 from monochord.targets import AbstractTarget, Evaluations, evaluate
 
-BRIDGE = np.linspace(0.0, 1.0, 9)  # places on a line between two means, both ends included
-BARRIER = 3.0  # nats below the lower end: e³ = 20 times rarer, so that a chain hardly passes
+LINE = np.linspace(0.0, 1.0, 9)  # places on a line between two means, both ends included
 
 
 @dataclasses.dataclass(frozen=True)
@@ -190,13 +190,13 @@ class Pathfinder(AbstractFit):
         """A dip of the density between two means separates their modes."""
         here = state.gaussian.mean
         ends = [path.best.mean for path in state.paths if path.best is not None]
-        lines = [here + BRIDGE[:, None] * (end - here) for end in ends if end is not here]
+        lines = [here + LINE[:, None] * (end - here) for end in ends if end is not here]
         is_apart = [False] * len(ends)
         if lines:
             points = evaluate(target, np.concatenate(lines))
             state = spend(state, points)
             heights = iter(np.where(points.finite(), points.log_density, -np.inf).reshape(len(lines), -1))
-            is_apart = [end is not here and _has_dip(next(heights)) for end in ends]
+            is_apart = [end is not here and has_dip(next(heights)) for end in ends]
         status = FitStatus.diverged if has_run_away(state.gaussian) else FitStatus.settled
         return dataclasses.replace(finish(state, status), is_apart=tuple(is_apart))
 
@@ -248,8 +248,3 @@ def _shape(log_ratios) -> float:
         return float("nan")
     equal = np.ptp(log_ratios) <= 1e-8 * (1.0 + np.max(np.abs(log_ratios)))
     return 0.0 if equal else pareto_shape(log_ratios)
-
-
-def _has_dip(heights) -> bool:
-    """True where the density falls below both ends, by more than `BARRIER` nats."""
-    return bool(np.min(heights) < min(heights[0], heights[-1]) - BARRIER)

@@ -25,19 +25,23 @@ def is_active(search: _lbfgs.Search, dim: int) -> bool:
 
 
 def distinct_ends(searches, dim: int) -> list[_lbfgs.Search]:
-    """The best end, and others that are close to it in potential, at most four."""
+    """The best end, others that are close to it in potential, and those that rest elsewhere; lowest first."""
     best = min(search.potential for search in searches)
     margin = 20.0 + 2.0 * dim
-    return sorted((s for s in searches if s.potential <= best + margin), key=lambda s: s.potential)[:4]
+    kept = (s for s in searches if s.potential <= best + margin or not is_active(s, dim))
+    return sorted(kept, key=lambda s: s.potential)
 
 
 def not_worse(evidence: Scored, best: Scored | None) -> bool:
-    """True unless the ELBO fell below the best by more than noise (three standard errors)."""
+    """True unless the ELBO fell below the best by more than noise (three standard errors).
+
+    A candidate cannot excuse itself by noise of its own making: its error counts up to five times the best one's.
+    """
     if not np.isfinite(evidence.elbo.value):
         return False
     if best is None:
         return True
-    noise = np.hypot(evidence.elbo.standard_error, best.elbo.standard_error)
+    noise = np.hypot(min(evidence.elbo.standard_error, 5.0 * best.elbo.standard_error), best.elbo.standard_error)
     return bool(evidence.elbo.value > best.elbo.value - 3.0 * noise - 0.1)
 
 
@@ -76,6 +80,15 @@ def plausible(prior: Gaussian, buffer) -> tuple[Evaluations, int]:
     keep = radius <= max(limit, np.partition(radius, wanted - 1)[wanted - 1])
     keep[-len(buffer[-1].x) :] = True
     return points.take(keep), int(np.sum(~keep))
+
+
+def is_sane(points: Evaluations, best: Scored) -> np.ndarray:
+    """Mask of points that are not absurd: their log density is not below the best fit's mean by many times the dimension.
+
+    Scores out there can be larger by any power of ten and would drown all others.
+    """
+    typical = best.elbo.value - best.gaussian.entropy()
+    return points.log_density > typical - 10.0 * best.gaussian.dim - 100.0
 
 
 def buffer_length(dim: int) -> int:

@@ -10,8 +10,9 @@ from monochord.arrays import Key, fold_key
 from monochord.cost import Cost
 from monochord.errors import MonochordError
 from monochord.estimate import Estimate, mean_estimate
-from monochord.fits._base import AbstractFit, AbstractFitState, FitStatus, Repairs, StepInfo
+from monochord.fits._base import AbstractFit, AbstractFitState, FitStatus, Mode, Repairs, StepInfo
 from monochord.fits._score import coordinate_residuals, elbo_terms
+from monochord.fits._structure import MetricChoice
 from monochord.gaussian import Gaussian
 from monochord.spectra import Verdict, judge
 from monochord.targets import AbstractTarget
@@ -27,6 +28,10 @@ class FitResult:
     the target's constant. `score_residual` is E‖Lᵀ(score_p − score_q)‖²/dim under q: 0 for a Gaussian
     target. `worst_coordinate` is the parameter whose score the fit explains least, with the unexplained
     share. `pareto_k` is the tail index of p/q. All come from draws made after the last update.
+    `modes` are the places where starts ended apart (empty where they agree), `choices` the structures of the metric that
+    were compared by their predicted cost, `indefinite_share` the share of draws with an indefinite Hessian (None where
+    the residual settles the verdict without it), `radial_spread` the spread of log radius along rays from the mean over
+    that of a Gaussian.
     `state` resumes the fit: ``run(key, target, algorithm, state=result.state)``; where it stopped at
     `max_steps` it is the state before the evidence was drawn.
     """
@@ -43,6 +48,10 @@ class FitResult:
     trace: tuple[StepInfo, ...]
     names: tuple[str, ...]
     state: Any
+    modes: tuple[Mode, ...] = ()
+    choices: tuple[MetricChoice, ...] = ()
+    indefinite_share: Estimate | None = None
+    radial_spread: Estimate | None = None
     seed: int | None = None
     seconds: float = 0.0
 
@@ -136,7 +145,18 @@ def _result(target, state, trace) -> FitResult:
         worst = _worst_coordinate(target, best.gaussian, state.check)
     finished = state.status in (FitStatus.converged, FitStatus.settled)
     residual = best.residual if best is not None else None
-    judgement = judge(residual, pareto_k, finished, state.status.value, share, worst)
+    modes, choices = getattr(state, "modes", ()), getattr(state, "choices", ())
+    judgement = judge(
+        residual,
+        pareto_k,
+        finished,
+        state.status.value,
+        share,
+        worst,
+        state.indefinite,
+        [mode.share for mode in modes],
+        state.radial,
+    )
     if state.status is FitStatus.diverged:
         judgement = Verdict("do not use", (state.status.value,))
     return FitResult(
@@ -152,6 +172,10 @@ def _result(target, state, trace) -> FitResult:
         trace=trace,
         names=target.names,
         state=state,
+        modes=modes,
+        choices=choices,
+        indefinite_share=state.indefinite,
+        radial_spread=state.radial,
     )
 
 

@@ -7,6 +7,9 @@ from monochord.fits._base import Scored
 from monochord.gaussian import Gaussian
 from monochord.targets import AbstractTarget, Evaluations, evaluate
 
+NUM_RAYS = 4
+RAY_STEPS = np.array([-4.0, -2.0, 2.0, 4.0])  # in deviations of a Gaussian's log radius; 0 is the point itself
+
 
 def antithetic_batch(
     target: AbstractTarget, gaussian: Gaussian, rng: np.random.Generator, num_pairs: int
@@ -55,3 +58,23 @@ def scored(gaussian: Gaussian, points: Evaluations) -> Scored:
     elbo = np.where(finite, elbo_terms(gaussian, points), np.nan)
     residual = np.where(finite, residual_terms(gaussian, points), np.nan)
     return Scored(gaussian, pair_mean(elbo), pair_mean(residual))
+
+
+def radial_spread(target: AbstractTarget, mean: np.ndarray, points: Evaluations) -> tuple[Estimate, Evaluations]:
+    """Spread of log radius along the rays from `mean` through `points`, over a Gaussian's; and the points spent.
+
+    On a ray the density of u = log radius is exp(dim·u + log p): for a Gaussian its deviation is 1/√(2·dim), and on
+    the grid of `RAY_STEPS` such deviations the discrete one is 1. A Student t keeps its own spread in any dimension,
+    while the draws of a fitted Gaussian stay on a shell that thins like 1/√dim.
+    """
+    dim = points.x.shape[1]
+    shift = RAY_STEPS / np.sqrt(2.0 * dim)
+    places = mean + np.exp(shift)[:, None, None] * (points.x - mean)
+    along = evaluate(target, places.reshape(-1, dim))
+    heights = np.where(along.finite(), along.log_density, -np.inf).reshape(len(shift), -1)
+    log_mass = np.concatenate([heights + dim * shift[:, None], points.log_density[None]])
+    steps = np.append(RAY_STEPS, 0.0)[:, None]
+    mass = np.exp(log_mass - log_mass.max(0))
+    mass /= mass.sum(0)
+    centre = np.sum(mass * steps, axis=0)
+    return mean_estimate(np.sqrt(np.sum(mass * (steps - centre) ** 2, axis=0))), along

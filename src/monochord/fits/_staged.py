@@ -2,12 +2,15 @@
 
 1. *descent*: L-BFGS from several starts side by side, stopped when what is left to gain is within the
    spread of the posterior; the joint mode of a hierarchical model is no place to be.
+   Starts on the way to the same place drop out early; those behind a dip of the density stay.
 2. *candidates*: a Gaussian at the end of each start from L-BFGS's own inverse Hessian; the ELBO chooses.
+   Ends behind a dip are reported as modes.
 3. *diagonal*: only where that choice is poor (or the family is low rank), a diagonal score match, which
    moves to the typical set from anywhere.
 4. *full*: the score match in the wanted family on a buffer of recent points. An update that loses ELBO
    beyond noise is taken back and the match is weakened.
-5. *check*: fresh draws of the final Gaussian, from which every reported number comes.
+5. *check*: the simplest structure of the metric within a tenth of the best predicted cost, where the family
+   was left open; then fresh draws of the final Gaussian, from which every reported number comes.
 
 Differs from batch and match as published: points of earlier batches are used again as long as the
 current q finds them plausible (scores do not depend on q), the weight is raised instead of decayed, and
@@ -15,25 +18,23 @@ the ELBO guards each update.
 """
 
 import dataclasses
-from functools import partial
 from typing import final
 
 import equinox as eqx
 import numpy as np
 
 from monochord.arrays import Key, host_generator
-from monochord.cost import Cost
-from monochord.fits import _lbfgs
-from monochord.fits._base import AbstractFit, AbstractFitState, FitStatus, Repairs, Scored, StepInfo
+from monochord.fits._base import AbstractFit, FitStatus, Mode, StepInfo
 from monochord.fits._laplace import laplace_like
 from monochord.fits._match import match
+from monochord.fits._modes import grouped, thinned, with_shares
 from monochord.fits._rules import (
     RUNAWAY,
     buffer_length,
     distinct_ends,
     has_run_away,
     has_settled,
-    is_active,
+    is_sane,
     not_worse,
     num_pairs,
     plausible,
@@ -41,6 +42,8 @@ from monochord.fits._rules import (
 from monochord.fits._score import antithetic_batch, scored
 from monochord.fits._shift import is_shifted, newton_shift
 from monochord.fits._stages import check, enter, finish, spend
+from monochord.fits._starts import StartedState, descend, described, opening
+from monochord.fits._structure import MetricChoice, choose_structure
 from monochord.gaussian import Gaussian
 from monochord.metrics import (
     AbstractFamily,
@@ -49,22 +52,24 @@ from monochord.metrics import (
     DiagonalMetric,
     LowRank,
 )
-from monochord.targets import AbstractTarget, Evaluations, evaluate, idle_lanes
+from monochord.targets import AbstractTarget, Evaluations
 
 DENSE_LIMIT = 250  # above it batches of useful size leave a full covariance too noisy
 MAX_STRENGTH = 1e3
 FIRST_STRENGTH = 1e2
+THINNING_STEPS = (10, 20, 40)  # of the descent
 POOR_RESIDUAL = 2.0  # a candidate above it is further from the target than a unit Gaussian from a shifted one
 
 
 @dataclasses.dataclass(frozen=True)
-class StagedState(AbstractFitState):
+class StagedState(StartedState):
     """Everything a step needs; `stage` names what the next step does."""
 
-    searches: tuple[_lbfgs.Search, ...]
-    scores: tuple[Scored, ...]  # accepted evidence of this stage, oldest first, the last eight
     buffer: tuple[Evaluations, ...]
     strength: float
+    drawn_from: Gaussian | None = None  # of which the last batch of the buffer was drawn
+    modes: tuple[Mode, ...] = ()  # empty where all starts agree
+    choices: tuple[MetricChoice, ...] = ()  # structures of the metric that were compared
 
 
 def default_family(dim: int) -> AbstractFamily:
@@ -81,7 +86,7 @@ class Staged(AbstractFit):
     """
 
     family: AbstractFamily | None = None
-    num_starts: int = eqx.field(static=True, default=4)
+    num_starts: int = eqx.field(static=True, default=8)
     tolerance: float = eqx.field(static=True, default=0.02)
     max_descent_steps: int = eqx.field(static=True, default=100)
     check_pairs: int = eqx.field(static=True, default=64)
@@ -92,87 +97,51 @@ class Staged(AbstractFit):
         Where no random start is finite, three times as many are tried in ever smaller boxes.
         """
         rng = host_generator(key, 0)
-        cost, searches, nonfinite = Cost(), (), 0
-        for width in (2.0, 1.0, 0.1):
-            if initial is not None:
-                x = np.atleast_2d(np.asarray(initial, dtype=np.float64))
-            else:
-                count = self.num_starts if width == 2.0 else 3 * self.num_starts
-                x = np.asarray(target.center) + rng.uniform(-width, width, (count, target.dim))
-            points = evaluate(target, x)
-            cost += Cost(len(x), idle_lanes(len(x)))
-            finite = points.finite()
-            nonfinite += int(np.sum(~finite))
-            searches = tuple(
-                _lbfgs.begin(x, -value, -score) for x, value, score in zip(*points.take(finite), strict=True)
-            )[: self.num_starts]
-            if searches or initial is not None:
-                break
-        status = FitStatus.running if searches else FitStatus.no_finite_start
-        return StagedState(
-            stage="descent",
-            num_steps=0,
-            status=status,
-            cost=cost,
-            repairs=Repairs(nonfinite_points=nonfinite),
-            current=None,
-            best=None,
-            check=None,
-            num_stage_steps=0,
-            searches=searches,
-            scores=(),
-            buffer=(),
-            strength=FIRST_STRENGTH,
-        )
+        fields = opening(rng, target, self._family(target), "descent", self.num_starts, initial, None)
+        return StagedState(**fields, buffer=(), strength=FIRST_STRENGTH)
 
     def step(self, key: Key, target: AbstractTarget, state: StagedState) -> tuple[StagedState, StepInfo]:
-        rng = host_generator(key)
+        rng, stage = host_generator(key), state.stage
         advance = {
             "descent": self._descend,
             "candidates": self._choose,
             "diagonal": self._match_step,
             "full": self._match_step,
-            "check": partial(check, num_pairs=self.check_pairs),
-        }[state.stage]
-        stage = state.stage
-        state = advance(rng, target, state)
-        state = dataclasses.replace(state, num_steps=state.num_steps + 1)
-        evidence = state.scores[-1] if state.scores and stage != "check" else state.best
-        return state, StepInfo(
-            stage,
-            state.num_steps,
-            state.cost.gradients,
-            evidence.elbo if evidence else None,
-            evidence.residual if evidence else None,
-            -min(search.potential for search in state.searches) if stage == "descent" else None,
-        )
+            "check": self._check,
+        }[stage]
+        return described(stage, advance(rng, target, state))
 
     def _descend(self, rng, target, state: StagedState) -> StagedState:
-        """One trial point of every active search."""
-        running = [is_active(search, target.dim) for search in state.searches]
-        if not any(running) or state.num_stage_steps >= self.max_descent_steps:
-            return enter(state, "candidates")
-        points = evaluate(target, np.stack([s.trial for s, on in zip(state.searches, running, strict=True) if on]))
-        answers = iter(zip(-points.log_density, -points.score, strict=True))
-        searches = tuple(
-            _lbfgs.advance(search, *next(answers)) if on else search
-            for search, on in zip(state.searches, running, strict=True)
-        )
-        return dataclasses.replace(spend(state, points), searches=searches, num_stage_steps=state.num_stage_steps + 1)
+        """One trial point of every search; at fixed steps, those on the way to the same place drop out."""
+        if state.num_stage_steps in THINNING_STEPS:
+            searches, points = thinned(target, state.searches)
+            if points is not None:
+                state = dataclasses.replace(spend(state, points), searches=searches)
+        return descend(target, state, self.max_descent_steps)
 
     def _choose(self, rng, target, state: StagedState) -> StagedState:
         """Score a Gaussian at the end of each distinct descent and keep the one of highest ELBO."""
         family = self._family(target)
-        best, buffer = None, ()
         if any(np.max(np.abs(search.x)) > RUNAWAY for search in state.searches):
             return dataclasses.replace(state, status=FitStatus.diverged, stage="done")
-        for search in distinct_ends(state.searches, target.dim):
-            gaussian = laplace_like(family, search)
-            points = antithetic_batch(target, gaussian, rng, 8)
+        groups, spent = grouped(target, distinct_ends(state.searches, target.dim))
+        for points in spent:
             state = spend(state, points)
-            candidate = scored(gaussian, points)
-            if best is None or not candidate.elbo.value <= best.elbo.value:
-                best, buffer = candidate, (points.take(points.finite()),)
+        best, buffer, modes = None, (), []
+        for group in groups:
+            highest = None
+            for search in group[: 2 if group is groups[0] else 1]:
+                gaussian = laplace_like(family, search)
+                points = antithetic_batch(target, gaussian, rng, 8)
+                state = spend(state, points)
+                candidate = scored(gaussian, points)
+                if highest is None or not candidate.elbo.value <= highest.elbo.value:
+                    highest = candidate
+                if best is None or not candidate.elbo.value <= best.elbo.value:
+                    best, buffer = candidate, (points.take(points.finite()),)
+            if highest is not None and np.isfinite(highest.elbo.value):
+                modes.append(Mode(np.asarray(highest.gaussian.mean), highest.elbo))
+        state = dataclasses.replace(state, modes=with_shares(modes) if len(modes) > 1 else ())
         assert best is not None  # a search always ends somewhere
         poor = not best.residual.value < POOR_RESIDUAL
         needs_diagonal = poor or isinstance(family, LowRank)
@@ -181,9 +150,21 @@ class Staged(AbstractFit):
             return dataclasses.replace(enter(state, "diagonal"), current=start, best=None, scores=())
         return dataclasses.replace(enter(state, "full"), current=best.gaussian, best=best, buffer=buffer, scores=())
 
+    def _check(self, rng, target, state: StagedState) -> StagedState:
+        """The shared closing check; where the family was left open, the structure of the metric is settled first."""
+        if self.family is None and state.buffer and state.drawn_from is not None and not state.choices:
+            drawn_from = state.drawn_from
+            with np.errstate(over="ignore", invalid="ignore"):
+                chosen, choices = choose_structure(target, state.gaussian, drawn_from, state.buffer[-1])
+            if chosen.metric is not state.gaussian.metric:
+                state = dataclasses.replace(state, best=None)
+            state = dataclasses.replace(state, current=chosen, choices=choices)
+        return check(rng, target, state, self.check_pairs)
+
     def _match_step(self, rng, target, state: StagedState) -> StagedState:
         """Draw from the current Gaussian, judge it, and match anew or go back."""
         diagonal = state.stage == "diagonal"
+        drawn_from = state.gaussian
         points = antithetic_batch(target, state.gaussian, rng, 8 if diagonal else num_pairs(target.dim))
         state = spend(state, points)
         evidence = scored(state.gaussian, points)
@@ -199,8 +180,12 @@ class Staged(AbstractFit):
             state = dataclasses.replace(
                 state, strength=state.strength / 8.0, repairs=state.repairs.add(rejected_updates=1)
             )
+            if state.best is not None:
+                finite = finite & is_sane(points, state.best)
         buffer = (*state.buffer[-(buffer_length(target.dim) - 1) :], points.take(finite))
-        state = dataclasses.replace(state, buffer=buffer, num_stage_steps=state.num_stage_steps + 1)
+        state = dataclasses.replace(
+            state, buffer=buffer, drawn_from=drawn_from, num_stage_steps=state.num_stage_steps + 1
+        )
         family = Diagonal() if diagonal else self._family(target)
         state = _update(state, family, prior)
         return self._decide(state, target)

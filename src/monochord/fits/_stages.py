@@ -12,11 +12,16 @@ import numpy as np
 from monochord.cost import Cost
 from monochord.fits._base import AbstractFitState, FitStatus
 from monochord.fits._rules import not_worse
-from monochord.fits._score import antithetic_batch, scored
+from monochord.fits._score import NUM_RAYS, antithetic_batch, coordinate_residuals, radial_spread, scored
+from monochord.spectra import MAX_POINTS, share_of_indefinite
 from monochord.targets import AbstractTarget, Evaluations, idle_lanes
 
 State = TypeVar("State", bound=AbstractFitState)
 CHECK_PAIRS = 64
+# Score residuals between which the share of indefinite Hessians is looked at (above, the residual alone refuses), and
+# the unexplained share of one coordinate from which on: below both, indefinite Hessians cannot be common.
+MATTERS_FROM, MATTERS_TO = 0.1, 10.0
+MATTERS_COORDINATE = 0.5
 
 
 def spend(state: State, points: Evaluations) -> State:
@@ -47,4 +52,28 @@ def check(rng: np.random.Generator, target: AbstractTarget, state: State, num_pa
         return dataclasses.replace(state, current=state.best.gaussian, repairs=state.repairs.add(rejected_updates=1))
     if np.all(points.finite()) and np.any(np.all(points.score == 0.0, axis=0)):  # a coordinate that is flat
         state = dataclasses.replace(state, status=FitStatus.diverged)
-    return dataclasses.replace(state, best=evidence, check=points, stage="done")
+    state = dataclasses.replace(state, best=evidence, check=points, stage="done")
+    return _look_for_indefinite(rng, target, _look_along_rays(target, state))
+
+
+def _look_along_rays(target: AbstractTarget, state: State) -> State:
+    """The radial spread, where the residual leaves room for trust: heavy tails hide from draws of a Gaussian's thin shell."""
+    assert state.best is not None and state.check is not None
+    points = state.check.take(state.check.finite())
+    if len(points.x) < NUM_RAYS or not state.best.residual.value < MATTERS_FROM:
+        return state
+    spread, along = radial_spread(target, np.asarray(state.best.gaussian.mean), points.take(slice(NUM_RAYS)))
+    return dataclasses.replace(spend(state, along), radial=spread)
+
+
+def _look_for_indefinite(rng, target: AbstractTarget, state: State) -> State:
+    """The share of indefinite Hessians, where the residual leaves the verdict open: a close fit cannot have many."""
+    assert state.best is not None and state.check is not None
+    points = state.check.take(state.check.finite())
+    if len(points.x) < MAX_POINTS or not state.best.residual.value < MATTERS_TO:
+        return state
+    worst = float(np.max(coordinate_residuals(state.best.gaussian, points).mean(0)))
+    if not (state.best.residual.value > MATTERS_FROM or worst > MATTERS_COORDINATE):
+        return state
+    share, gradients = share_of_indefinite(target, state.best.gaussian.metric, points.x, rng)
+    return dataclasses.replace(state, indefinite=share, cost=state.cost + Cost(gradients))

@@ -33,6 +33,7 @@ from monochord.metrics import (
 from monochord.targets import AbstractTarget, evaluate, idle_lanes
 
 CANDIDATE_PAIRS = 8  # as in `Staged`: enough to rank ends that differ by nats
+MAX_CANDIDATES = 4
 MAX_SHRINKS = 4  # of a candidate whose draws leave the support, each by a factor of four
 
 
@@ -110,7 +111,7 @@ def choose(rng, target: AbstractTarget, family: AbstractFamily, state: State, st
     if any(np.max(np.abs(search.x)) > RUNAWAY for search in state.searches):
         return dataclasses.replace(state, status=FitStatus.diverged, stage="done")
     best = None
-    for search in distinct_ends(state.searches, target.dim):
+    for search in distinct_ends(state.searches, target.dim)[:MAX_CANDIDATES]:
         if search.num_accepted:
             gaussian = laplace_like(family, search)
         else:

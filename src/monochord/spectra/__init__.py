@@ -17,13 +17,13 @@ from monochord.spectra._frequencies import (
     squared_frequencies,
     whitened_hessian,
 )
+from monochord.spectra._indefinite import MAX_POINTS, indefinite_share, share_of_indefinite
 from monochord.spectra._lanczos import lanczos_modes
 from monochord.spectra._modes import Modes, dense_modes
 from monochord.spectra._spectrum import (
     MetricSpectrum,
     Spectrum,
     best_diagonal,
-    indefinite_share,
     row_from_hessians,
     row_from_modes,
 )
@@ -39,6 +39,7 @@ from monochord.spectra._verdict import Verdict, judge
 
 __all__ = [
     "COLUMNS",
+    "MAX_POINTS",
     "DENSE_LIMIT",
     "Direction",
     "MetricSpectrum",
@@ -70,6 +71,7 @@ __all__ = [
     "nuts_tree_law",
     "row_from_hessians",
     "row_from_modes",
+    "share_of_indefinite",
     "squared_frequencies",
     "step_size_for",
     "whitened_hessian",

@@ -24,11 +24,11 @@ FOLDS = 16  # of the jackknife behind every standard error
 
 
 def cost_functional(
-    metric: AbstractMetric, points: Evaluations, weights: Float[np.ndarray, " n"] | None = None
+    metric: AbstractMetric, points: Evaluations, weights: Float[np.ndarray, " n"] | None = None, folds: int = FOLDS
 ) -> Estimate:
     """C(M) from points and their scores; `weights` (n,) of importance, equal where None.
 
-    Standard error by a jackknife over `FOLDS` groups of points.
+    Standard error by a jackknife over `folds` groups of points.
     """
     z = np.asarray(metric.whiten(points.x - points.x.mean(0)))
     squares = np.sum(np.asarray(metric.whiten_covector(points.score)) ** 2, axis=1)
@@ -38,7 +38,7 @@ def cost_functional(
         w = shares[keep] / shares[keep].sum()
         return float(np.sqrt(_top_variance(z[keep], w)) * _nu4(squares[keep], w) ** 0.25)
 
-    return _jackknife(value, len(z))
+    return _jackknife(value, len(z), folds)
 
 
 def frequency_sum(
@@ -64,7 +64,7 @@ def frequency_sum(
         spread = max(float(np.var(trace[keep] - squares[keep], ddof=1)) - noise, 0.0)
         return 0.25 * (2.0 * float(np.mean(frobenius[keep])) + spread)
 
-    return _jackknife(value, len(squares))
+    return _jackknife(value, len(squares), FOLDS)
 
 
 def _nu4(squares: np.ndarray, weights: np.ndarray) -> float:
@@ -92,8 +92,8 @@ def _top_variance(z: np.ndarray, weights: np.ndarray) -> float:
     return bulk * float(1.0 + np.sqrt(gamma) * max(seen - 1.0, 0.0) / (edge - 1.0))
 
 
-def _jackknife(value, count: int) -> Estimate:
-    folds = min(FOLDS, count)
+def _jackknife(value, count: int, folds: int) -> Estimate:
+    folds = min(folds, count)
     groups = np.arange(count) % folds
     whole = value(np.ones(count, dtype=bool))
     left_out = np.array([value(groups != fold) for fold in range(folds)])

@@ -150,13 +150,6 @@ def row_from_modes(
     return _row(name, metric, modes, figures, names, share, criterion)
 
 
-def indefinite_share(lowest: Float[np.ndarray, " points"]) -> Estimate:
-    """Share of points whose lowest Hessian eigenvalue (or a Rayleigh quotient above it) is negative."""
-    negative = (np.asarray(lowest) < 0).astype(float)
-    mean = float(negative.mean())
-    return Estimate(mean, float(np.sqrt(mean * (1 - mean) / len(negative))), len(negative))
-
-
 def _row(name, metric, modes: Modes, figures, names, share, criterion) -> MetricSpectrum:
     return MetricSpectrum(
         metric=name, indefinite_share=share, criterion=criterion,

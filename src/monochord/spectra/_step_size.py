@@ -41,9 +41,9 @@ def mean_energy_error(
     if size is None:
         return math.inf
     weights = np.ones_like(size) if weights is None else weights
-    counts, mass = (None, None) if trajectory_length is None else hmc_step_counts(step_size, trajectory_length)
-    if counts is None or len(counts) > MAX_COUNTS:  # many steps cover many turns of every mode that counts
+    if trajectory_length is None or trajectory_length > MAX_COUNTS * step_size:  # covers many turns of all that counts
         return float(0.5 * size @ weights)
+    counts, mass = hmc_step_counts(step_size, trajectory_length)
     return float(mass @ (_turns(frequencies, step_size, counts) @ (size * weights)))
 
 
@@ -96,11 +96,10 @@ def _typical_counts(step_size: float, trajectory_length: float) -> tuple[np.ndar
     """Step counts and probabilities; of very many, `MAX_COUNTS` points of a golden-ratio sequence, which no mode's
     period can fall in step with.
     """
-    counts, mass = hmc_step_counts(step_size, trajectory_length)
-    if len(counts) <= MAX_COUNTS:
-        return counts, mass
-    spread = (np.arange(1, MAX_COUNTS + 1) * 0.6180339887498949) % 1.0
-    return counts[0] + spread * (counts[-1] - counts[0]), np.full(MAX_COUNTS, 1.0 / MAX_COUNTS)
+    if trajectory_length <= MAX_COUNTS * step_size:
+        return hmc_step_counts(step_size, trajectory_length)
+    spread = 0.5 + (np.arange(1, MAX_COUNTS + 1) * 0.6180339887498949) % 1.0
+    return spread * trajectory_length / step_size, np.full(MAX_COUNTS, 1.0 / MAX_COUNTS)
 
 
 def step_size_for(

@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+from collections.abc import Sequence
 from typing import Literal
 
 from monochord.estimate import Estimate
@@ -16,6 +17,15 @@ START_RESIDUAL = 0.45
 # badly under a frozen metric .3 and above; a horseshoe 30.
 TRUST_COORDINATE = 0.2
 START_COORDINATE = 2.0
+HOPELESS = 10.0  # times a limit: refused whatever its error, which is then of the same size
+# Indefinite Hessians at this share of draws and more, where the scores are also poorly explained: Neal's funnel (1.0, v
+# unexplained .8–1.3), Rosenbrock pairs (.9–1.0, residual .5–.7), horseshoe (1.0, residual .7–1.3). Centred slopes of
+# 85 groups, where a metric still helps, have 1.0 with .5–.7 unexplained; non-centred eight schools .1–.6.
+MANY_INDEFINITE, WITH_RESIDUAL, WITH_COORDINATE = 0.75, 0.3, 0.75
+# Spread of log radius along rays over a Gaussian's 1/√(2 dim): .9 to 1.14 on regressions, GLMs and ODEs, 1.36 to 1.62 on a
+# Student t with 3 degrees of freedom in 50 dimensions.
+WIDE_RADIUS = 1.25
+NEGLIGIBLE_MASS = 1e-3
 TRUST_PARETO_K = 0.7  # above it importance ratios have no usable variance (Vehtari et al. 2024, JMLR 25(72))
 
 
@@ -34,6 +44,9 @@ def judge(
     ending: str,
     nonfinite_share: float = 0.0,
     worst_coordinate: tuple[str, Estimate] | None = None,
+    indefinite_share: Estimate | None = None,
+    mode_shares: Sequence[float] = (),
+    radial_spread: Estimate | None = None,
 ) -> Verdict:
     """Verdict from a fit's own evidence.
 
@@ -45,14 +58,14 @@ def judge(
     if not finished:
         doubts.append(ending)
     text = f"The score residual is {residual} (0 for a Gaussian target)"
-    if residual.value - 2 * residual.standard_error > START_RESIDUAL:
+    if residual.value - 2 * residual.standard_error > START_RESIDUAL or residual.value > HOPELESS * START_RESIDUAL:
         refusals.append(f"{text}: no linear preconditioner fits this posterior.")
     elif not residual.value + 2 * residual.standard_error <= TRUST_RESIDUAL:  # NaN is no ground for trust
         doubts.append(f"{text}: the posterior is visibly not Gaussian.")
     if worst_coordinate is not None:
         name, share = worst_coordinate
         sentence = f"The fit leaves {share} of the score of `{name}` unexplained: it is not Gaussian given the others"
-        if share.value - 2 * share.standard_error > START_COORDINATE:
+        if share.value - 2 * share.standard_error > START_COORDINATE or share.value > HOPELESS / 2 * START_COORDINATE:
             refusals.append(f"{sentence}, and no linear preconditioner helps it.")
         elif share.value > TRUST_COORDINATE:
             doubts.append(f"{sentence}.")
@@ -60,6 +73,23 @@ def judge(
         doubts.append("Pareto k̂ could not be estimated: too few of the fit's draws have a finite density.")
     elif pareto_k.value > TRUST_PARETO_K + pareto_k.standard_error:
         doubts.append(f"Pareto k̂ is {pareto_k}: the posterior has tails or corners that the fit misses.")
+    if indefinite_share is not None and indefinite_share.value > 0:
+        text = f"The Hessian is indefinite at {indefinite_share.value:.0%} of the fit's draws"
+        sentence = f"{text}: the curvature turns over within the posterior, as in funnels and skewed scales."
+        unexplained = worst_coordinate is not None and worst_coordinate[1].value > WITH_COORDINATE
+        hopeless = indefinite_share.value >= MANY_INDEFINITE and (unexplained or residual.value > WITH_RESIDUAL)
+        (refusals if hopeless else doubts).append(sentence)
+    if radial_spread is not None and radial_spread.value > WIDE_RADIUS:
+        doubts.append(
+            f"Along rays from its mean the density is {radial_spread} times as wide in log radius as a Gaussian's: its tails "
+            "are heavy, and the fit's own draws never see them."
+        )
+    minor = sum(mode_shares[1:])
+    if minor > NEGLIGIBLE_MASS:
+        doubts.append(
+            f"The starts ended in {len(mode_shares)} separate modes, the others with about {minor:.1%} of the mass: the fit "
+            "describes the highest one only."
+        )
     if nonfinite_share > 0.01:
         doubts.append(f"The density is zero or not a number at {nonfinite_share:.0%} of the fit's draws.")
     if refusals:

@@ -63,6 +63,30 @@ def split_data(data: Mapping[str, Any]) -> tuple[dict[str, Any], tuple[tuple[str
     return traced, tuple(sorted(static, key=lambda item: item[0]))
 
 
+def with_data(target, data: Mapping[str, Any]):
+    """`target` with other data of the same names, shapes and static values, so that nothing compiles anew.
+
+    **Raises** `DataError` where they differ, naming the field.
+    """
+    traced, static = split_data(data)
+    if not hasattr(target, "traced_data"):
+        raise DataError(f"a {type(target).__name__} holds no data by name. Make a target for each data set instead.")
+    old = target.traced_data
+    for name in sorted(set(old) | set(traced)):
+        shapes = [jax.tree.map(np.shape, part.get(name)) for part in (old, traced)]
+        if name not in old or name not in traced or shapes[0] != shapes[1]:
+            raise DataError(
+                f"the data field `{name}` has shape {shapes[1]}, where the target's has {shapes[0]}. Another shape would "
+                "compile the model anew. Pad the data to one shape, or make a target for each."
+            )
+    if static != target.static_data:
+        raise DataError(
+            f"the plain numbers and strings in the data are {dict(static)}, where the target's are "
+            f"{dict(target.static_data)}. They are fixed when the model is compiled. Pass numbers that vary as arrays."
+        )
+    return eqx.tree_at(lambda t: t.traced_data, target, traced)
+
+
 def _is_numeric_list(value) -> bool:
     return value is None or isinstance(value, (list, tuple, str))
 

@@ -1,0 +1,46 @@
+"""The share of points whose Hessian is indefinite, from a few Hessian-vector products."""
+
+import numpy as np
+from jaxtyping import Float
+
+from monochord.estimate import Estimate
+from monochord.metrics import AbstractMetric
+from monochord.targets import AbstractTarget, hessian_products
+
+MAX_POINTS = 8
+MAX_PRODUCTS = 8
+
+
+def indefinite_share(lowest: Float[np.ndarray, " points"]) -> Estimate:
+    """Share of points whose lowest Hessian eigenvalue (or a Rayleigh quotient above it) is negative."""
+    negative = (np.asarray(lowest) < 0).astype(float)
+    mean = float(negative.mean())
+    return Estimate(mean, float(np.sqrt(mean * (1 - mean) / len(negative))), len(negative))
+
+
+def share_of_indefinite(
+    target: AbstractTarget, metric: AbstractMetric, points: Float[np.ndarray, "n dim"], rng: np.random.Generator
+) -> tuple[Estimate, int]:
+    """Share of at most 8 points whose Hessian has a negative eigenvalue, and the gradients spent (at most 128).
+
+    Lanczos with at most 8 products on every point's whitened Hessian, side by side in one batch. A negative Ritz
+    value proves the point indefinite; none does not disprove it, so the share is a lower bound.
+    """
+    points = np.asarray(points, dtype=np.float64)[:MAX_POINTS]
+    steps = min(MAX_PRODUCTS, target.dim)
+    start = rng.standard_normal(points.shape)
+    basis = [start / np.linalg.norm(start, axis=1, keepdims=True)]
+    projected = np.zeros((len(points), steps, steps))
+    for step in range(steps):
+        direction = np.asarray(metric.unwhiten(basis[step]))
+        image = np.asarray(metric.whiten_covector(hessian_products(target, points, direction)))
+        image = np.where(np.isfinite(image), image, 0.0)
+        for _ in range(2):  # twice is enough to stay orthogonal (Parlett 1998, section 6.9)
+            for index, vector in enumerate(basis):
+                inner = np.sum(vector * image, axis=1)
+                projected[:, index, step] += inner
+                image = image - inner[:, None] * vector
+        size = np.linalg.norm(image, axis=1, keepdims=True)
+        basis.append(np.divide(image, size, out=np.zeros_like(image), where=size > 1e-12))
+    symmetric = np.triu(projected) + np.swapaxes(np.triu(projected, 1), 1, 2)
+    return indefinite_share(np.linalg.eigvalsh(symmetric)[:, 0]), 2 * len(points) * steps
