@@ -9,7 +9,7 @@ from monochord import fits, sampling
 from monochord.errors import OptionError
 from monochord.fits import FitResult
 from monochord.gaussian import Gaussian
-from monochord.metrics import AbstractMetric, Dense, Diagonal, LowRank, identity_metric
+from monochord.metrics import AbstractMetric, Dense, Diagonal, DiagonalMetric, LowRank, LowRankMetric, identity_metric
 from monochord.sampling import SamplerSettings
 from monochord.settings import check_choice, check_count, check_fraction, check_positive
 from monochord.spectra import best_diagonal
@@ -76,7 +76,7 @@ def plan(result: FitResult, gaussian: Gaussian, options: SampleOptions, has_init
     elif options.metric == "identity":
         chosen = identity_metric(gaussian.dim)
     else:
-        family, chosen = _family_and_metric(options.metric, gaussian, result.verdict)
+        family, chosen = _family_and_metric(options.metric, gaussian, result)
         refine = _refiner(family)
         fallback = WINDOWS["start only"]
         windows = fallback if result.verdict == "trust" and has_initial else WINDOWS[result.verdict]
@@ -100,13 +100,21 @@ def plan(result: FitResult, gaussian: Gaussian, options: SampleOptions, has_init
     return settings, chosen
 
 
-def _family_and_metric(name, gaussian, verdict):
-    """The family that warm-up refines in, and its first metric."""
+def _family_and_metric(name, gaussian: Gaussian, result: FitResult):
+    """The family that warm-up refines in, and its first metric.
+
+    A fit that is refused gives a diagonal at most: the better of isotropic and diagonal by the predicted cost C(M),
+    which on a funnel tells the worst metric, though not the best.
+    """
     fitted = gaussian.metric
     own = next((f for f in (Dense, LowRank, Diagonal) if type(fitted).__name__ == f.__name__ + "Metric"), Dense)
-    if name == "diagonal" or (name == "auto" and verdict == "do not use") or own is Diagonal:
+    if name == "auto" and result.verdict == "do not use":
+        plain = [choice for choice in result.choices if isinstance(choice.metric, DiagonalMetric)]
+        if plain:
+            return Diagonal(), min(plain, key=lambda choice: choice.score).metric
+    if name == "diagonal" or (name == "auto" and result.verdict == "do not use") or own is Diagonal:
         return Diagonal(), fitted if own is Diagonal else best_diagonal(fitted)
-    return (LowRank(rank=fitted.rank) if own is LowRank else Dense()), fitted
+    return (LowRank(rank=fitted.rank) if isinstance(fitted, LowRankMetric) else Dense()), fitted
 
 
 def _refiner(family):

@@ -117,6 +117,7 @@ def spectrum(
     seed: Seed = None,
     metric: Metric = "auto",
     target_accept: Annotated[float, typer.Option(help="Acceptance for which step sizes are given.")] = 0.8,
+    at: Annotated[str, typer.Option(help="Where Hessians are taken: fit (averaged over its draws) or mean.")] = "fit",
     json: Json = False,
     progress: Progress = True,
     compile_cache: Cache = True,
@@ -126,7 +127,7 @@ def spectrum(
         from monochord.cli import _commands
 
         _commands.spectrum(
-            model, data, seed=seed, metric=metric, target_accept=target_accept, json=json, progress=progress,
+            model, data, seed=seed, metric=metric, target_accept=target_accept, at=at, json=json, progress=progress,
             compile_cache=compile_cache,
         )  # fmt: skip
 

@@ -76,16 +76,17 @@ def fit(model, data, *, seed, metric, json, progress, compile_cache) -> None:
         _print.fit(result)
 
 
-def spectrum(model, data, *, seed, metric, target_accept, json, progress, compile_cache) -> None:
+def spectrum(model, data, *, seed, metric, target_accept, at, json, progress, compile_cache) -> None:
     """`monochord spectrum`."""
     family, seed, say = _family(metric), _seed(seed), _print.speaker(json)
     check_fraction("target_accept", target_accept)
+    check_choice("at", at, ("fit", "mean"))
     with _quiet(json):
         target = _load(model, data, compile_cache)
         say(f"seed {seed}")
         findings = _checked(target, seed, say)
         result = mc.fit(target, seed=seed, family=family, progress=progress)
-        figures = mc.spectrum(target, result, seed=seed, target_accept=target_accept)
+        figures = mc.spectrum(target, result, seed=seed, target_accept=target_accept, at=at)
     if json:
         record = {"findings": _plain(findings), "fit": _print.fit_record(result), **_print.spectrum_record(figures)}
         print(json_module.dumps(record))

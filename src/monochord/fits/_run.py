@@ -86,10 +86,21 @@ class FitResult:
             f"Pareto k        {self.pareto_k}",
             f"gradients       {self.cost.gradients}",
         ]
+        if self.choices:
+            best = min(choice.score for choice in self.choices)
+            compared = ", ".join(f"{choice.name} {choice.score / best:.2f}" for choice in self.choices)
+            lines.append(f"structure       {self._structure()} (predicted cost over the best: {compared})")
+        for mode in self.modes:
+            lines.append(f"mode            ELBO {mode.elbo}, about {mode.share:.1%} of the mass")
         mended = {name: count for name, count in dataclasses.asdict(self.repairs).items() if count}
         if mended:
             lines.append("repairs         " + ", ".join(f"{k.replace('_', ' ')} {v}" for k, v in mended.items()))
         return "\n".join(lines)
+
+    def _structure(self) -> str:
+        """The name of the choice whose metric the fit has."""
+        assert self.gaussian is not None
+        return next((c.name for c in self.choices if c.metric is self.gaussian.metric), "dense")
 
     def _worst(self) -> str:
         if self.worst_coordinate is None:
