@@ -96,7 +96,7 @@ def _where(key, target, gaussian: Gaussian, at, num_draws: int) -> Where:
 
 def _num_probes(dim: int) -> int:
     """Fewer in very many dimensions, where each tells as much as many and costs as much memory."""
-    return min(NUM_PROBES, max(16, 1_000_000 // dim))
+    return min(NUM_PROBES, max(16, 200_000 // dim))
 
 
 def _given(at, target: AbstractTarget) -> tuple[np.ndarray, str]:
