@@ -6,7 +6,8 @@
 2. *candidates*: a Gaussian at the end of each start from L-BFGS's own inverse Hessian; the ELBO chooses.
    Ends behind a dip are reported as modes.
 3. *diagonal*: only where that choice is poor (or the family is low rank), a diagonal score match, which
-   moves to the typical set from anywhere.
+   moves to the typical set from anywhere: once from there, and once from small scales about the centre, since a
+   descent may have ended where a scale parameter has gone to zero. The ELBO chooses.
 4. *full*: the score match in the wanted family on a buffer of recent points. An update that loses ELBO
    beyond noise is taken back and the match is weakened.
 5. *check*: the simplest structure of the metric within a tenth of the best predicted cost, where the family
@@ -57,6 +58,9 @@ from monochord.targets import AbstractTarget, Evaluations
 DENSE_LIMIT = 250  # above it batches of useful size leave a full covariance too noisy
 MAX_STRENGTH = 1e3
 FIRST_STRENGTH = 1e2
+CAUTIOUS_STRENGTH = 1.0
+CAUTIOUS_SCALE = 0.3  # unit scales reach where scores explode, and a match of those shrinks every scale to nothing
+RIVAL_STEPS = 4
 THINNING_STEPS = (10, 20, 40)  # of the descent
 POOR_RESIDUAL = 2.0  # a candidate above it is further from the target than a unit Gaussian from a shifted one
 
@@ -70,6 +74,8 @@ class StagedState(StartedState):
     drawn_from: Gaussian | None = None  # of which the last batch of the buffer was drawn
     modes: tuple[Mode, ...] = ()  # empty where all starts agree
     choices: tuple[MetricChoice, ...] = ()  # structures of the metric that were compared
+    unused: Gaussian | None = None  # the diagonal stage's second start, until it has been taken
+    rival: "StagedState | None" = None  # where the diagonal stage came to from its first
 
 
 def default_family(dim: int) -> AbstractFamily:
@@ -98,7 +104,9 @@ class Staged(AbstractFit):
         """
         rng = host_generator(key, 0)
         fields = opening(rng, target, self._family(target), "descent", self.num_starts, initial, None)
-        return StagedState(**fields, buffer=(), strength=FIRST_STRENGTH)
+        middle = target.center if initial is None else np.atleast_2d(np.asarray(initial, dtype=np.float64))[0]
+        small = Gaussian(np.asarray(middle, np.float64), DiagonalMetric(np.full(target.dim, CAUTIOUS_SCALE)))
+        return StagedState(**fields, buffer=(), strength=FIRST_STRENGTH, unused=small)
 
     def step(self, key: Key, target: AbstractTarget, state: StagedState) -> tuple[StagedState, StepInfo]:
         rng, stage = host_generator(key), state.stage
@@ -198,9 +206,8 @@ class Staged(AbstractFit):
         if has_run_away(state.gaussian):
             return finish(state, FitStatus.diverged)
         if state.stage == "diagonal":
-            if has_settled(state.scores, window=2) or state.num_stage_steps >= 20:
-                return dataclasses.replace(enter(state, "full"), scores=(), best=latest, strength=FIRST_STRENGTH)
-            return state
+            settled = has_settled(state.scores, window=2) or state.num_stage_steps >= 20
+            return _after_diagonal(state) if settled or _is_hopeless(state) else state
         if latest.residual.value + latest.residual.standard_error < self.tolerance:
             return finish(state, FitStatus.converged)
         if state.num_stage_steps >= 8 and has_settled(state.scores, window=4):
@@ -209,6 +216,29 @@ class Staged(AbstractFit):
 
     def _family(self, target) -> AbstractFamily:
         return self.family if self.family is not None else default_family(target.dim)
+
+
+def _after_diagonal(state: StagedState) -> StagedState:
+    """The diagonal stage once more from its second start, then the full match from the better of both."""
+    if state.unused is not None:
+        again = dataclasses.replace(state, current=state.unused, unused=None, rival=state, buffer=(), best=None)
+        return enter(dataclasses.replace(again, scores=(), strength=CAUTIOUS_STRENGTH), "diagonal")
+    won = state
+    if state.rival is not None and not _elbo(state) > _elbo(state.rival):
+        won = dataclasses.replace(state.rival, cost=state.cost, repairs=state.repairs, num_steps=state.num_steps)
+    fresh = dataclasses.replace(won, scores=(), best=won.scores[-1], strength=FIRST_STRENGTH, unused=None, rival=None)
+    return enter(fresh, "full")
+
+
+def _is_hopeless(state: StagedState) -> bool:
+    """Whether the second diagonal match lags behind the first by a nat a dimension after its first steps."""
+    if state.rival is None or state.num_stage_steps < RIVAL_STEPS:
+        return False
+    return not _elbo(state) > _elbo(state.rival) - state.gaussian.dim
+
+
+def _elbo(state: StagedState) -> float:
+    return state.scores[-1].elbo.value
 
 
 def _shrunk(gaussian: Gaussian) -> Gaussian:
