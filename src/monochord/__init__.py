@@ -15,12 +15,13 @@ from typing import TYPE_CHECKING
 __version__ = "0.1.0"
 
 _HOMES = {
-    "monochord.pipeline": ("check", "fit", "fit_many", "sample", "spectrum", "target"),
+    "monochord.pipeline": ("check", "fit", "fit_many", "spectrum", "target"),
+    "monochord.runs": ("extend", "sample"),
     "monochord._arviz": ("write_netcdf",),
     "monochord.errors": ("DataError", "MissingPackage", "ModelError", "MonochordError", "OptionError", "OutputError"),
     "monochord.estimate": ("Estimate",),
     "monochord.fits": (
-        "Advi", "BatchMatch", "DeterministicAdvi", "FitResult", "FitStatus", "Laplace", "NaturalGradient", "Pathfinder",
+        "Advi", "BatchMatch", "DeterministicAdvi", "FitResult", "FitStatus", "Given", "Laplace", "NaturalGradient", "Pathfinder",
         "Staged",
     ),
     "monochord.gaussian": ("Gaussian",),
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
     from monochord.fits import DeterministicAdvi as DeterministicAdvi
     from monochord.fits import FitResult as FitResult
     from monochord.fits import FitStatus as FitStatus
+    from monochord.fits import Given as Given
     from monochord.fits import Laplace as Laplace
     from monochord.fits import NaturalGradient as NaturalGradient
     from monochord.fits import Pathfinder as Pathfinder
@@ -61,9 +63,10 @@ if TYPE_CHECKING:
     from monochord.pipeline import check as check
     from monochord.pipeline import fit as fit
     from monochord.pipeline import fit_many as fit_many
-    from monochord.pipeline import sample as sample
     from monochord.pipeline import spectrum as spectrum
     from monochord.pipeline import target as target
+    from monochord.runs import extend as extend
+    from monochord.runs import sample as sample
     from monochord.summaries import R_HAT_LIMIT as R_HAT_LIMIT
     from monochord.summaries import doubts as doubts
     from monochord.summaries import is_trustworthy as is_trustworthy

@@ -34,7 +34,8 @@ def pareto_shape(log_ratios: np.ndarray) -> float:
     from arviz_stats.base.array import array_stats
 
     try:
-        _, shape = array_stats.psislw(-np.asarray(log_ratios)[None, :], axis=-1)
+        with np.errstate(all="ignore"):
+            _, shape = array_stats.psislw(-np.asarray(log_ratios)[None, :], axis=-1)
     except ValueError:  # all tail values are the same
         return float("nan")
     return float(np.ravel(shape)[0])
@@ -50,31 +51,49 @@ def bulk_and_tail_ess(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return np.asarray(bulk), np.asarray(tail)
 
 
-def smallest_ess(x: np.ndarray) -> float:
-    """Smallest of bulk and tail ESS over all coordinates; constant coordinates are left out."""
-    flat = np.asarray(x).reshape(*x.shape[:2], -1)
-    moving = np.ptp(flat, axis=(0, 1)) > 0
-    if not moving.any():
-        return float("nan")
-    bulk, tail = bulk_and_tail_ess(flat[:, :, moving])
-    return float(np.nanmin([np.nanmin(bulk), np.nanmin(tail)]))
+def bulk_ess(x: np.ndarray) -> np.ndarray:
+    """Bulk ESS of each coordinate of draws shaped (chains, draws, dim); 0 where it cannot be told."""
+    return np.nan_to_num(np.atleast_1d(_along(x, "ess", method="bulk")))
+
+
+def ess_of_means(x: np.ndarray) -> np.ndarray:
+    """ESS of the mean of each coordinate of draws shaped (chains, draws, dim); 0 where it cannot be told."""
+    return np.nan_to_num(np.atleast_1d(_along(x, "ess", method="mean")))
+
+
+def convergence(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Smaller of bulk and tail ESS, and R̂, of each coordinate of draws shaped (chains, draws, dim).
+
+    NaN for coordinates that never change.
+    """
+    with np.errstate(all="ignore"), warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)
+        bulk, tail = bulk_and_tail_ess(x)
+    moving = np.ptp(x, axis=(0, 1)) > 0
+    ess = np.where(moving, np.minimum(np.nan_to_num(bulk), np.nan_to_num(tail)), np.nan)
+    return ess, np.where(moving, np.atleast_1d(_along(x, "rhat")), np.nan)
+
+
+def _along(x: np.ndarray, statistic: str, **options) -> np.ndarray:
+    from arviz_stats.base.array import array_stats
+
+    with np.errstate(all="ignore"), warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # constant or too few draws: NaN says so
+        return np.asarray(getattr(array_stats, statistic)(np.moveaxis(np.asarray(x), (0, 1), (-2, -1)), **options))
 
 
 def summary_rows(posterior) -> list[SummaryRow]:
     """One row for each scalar of a posterior group (an xarray dataset), named as in the model."""
-    from arviz_stats.base.array import array_stats
-
     rows = []
     for name, variable in posterior.data_vars.items():
         values = np.asarray(variable.transpose("chain", "draw", ...).values, dtype=np.float64)
         flat = values.reshape(*values.shape[:2], -1)
         if flat.shape[2] == 0:
             continue
-        moved = np.moveaxis(flat, (0, 1), (-2, -1))
         with np.errstate(all="ignore"), warnings.catch_warnings():
             warnings.simplefilter("ignore", RuntimeWarning)  # constant entries have no ESS: NaN says so
             bulk, tail = bulk_and_tail_ess(flat)
-            r_hat = np.asarray(array_stats.rhat(moved))
+        r_hat = _along(flat, "rhat")
         low, high = np.quantile(flat, [(1 - INTERVAL) / 2, (1 + INTERVAL) / 2], axis=(0, 1))
         labels = _labels(name, values.shape[2:])
         with np.errstate(all="ignore"), warnings.catch_warnings():

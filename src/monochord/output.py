@@ -1,63 +1,81 @@
 """From draws to the DataTree: the user's quantities, sampler statistics, and where the work went."""
 
 from importlib.metadata import PackageNotFoundError, version
+from typing import Any
 
 import numpy as np
 
 from monochord import timing
 from monochord._arviz import add_unconstrained, to_datatree
+from monochord.advice import advice
+from monochord.continuation import STATISTICS, add_standpoint, remember
 from monochord.fits import FitResult
-from monochord.sampling import Draws, SamplerSettings
+from monochord.rejudge import rejudged
+from monochord.sampling import Draws, Segment, Standpoint
 from monochord.targets import AbstractTarget, constrain_draws, output_name
 
+TYPES = {"num_steps": np.int64, "diverging": bool}
 
-def to_output(
-    target: AbstractTarget, fit: FitResult, draws: Draws, seed: int, settings: SamplerSettings, metric_name: str
-):
-    """ArviZ DataTree of a run; see `attributes` for what `sample_stats.attrs` holds."""
-    chains, count, dim = draws.x.shape
-    flat = constrain_draws(target, draws.x.reshape(chains * count, dim))
+
+def to_output(target: AbstractTarget, segment: Segment, standpoint: Standpoint, attributes: dict[str, Any]):
+    """ArviZ DataTree of a run; see `attributes_of` for what `sample_stats.attrs` holds."""
+    chains, count, dim = segment.x.shape
+    flat = constrain_draws(target, segment.x.reshape(chains * count, dim))
     posterior = {output_name(name): value.reshape(chains, count, *value.shape[1:]) for name, value in flat.items()}
-    segment = draws.segment
     sample_stats = {
-        "lp": segment.log_density,
-        "acceptance_rate": segment.acceptance,
-        "n_steps": segment.num_steps.astype(np.int64),
-        "diverging": segment.diverging.astype(bool),
-        "energy": segment.energy,
+        theirs: getattr(segment, ours).astype(TYPES.get(ours, getattr(segment, ours).dtype))
+        for ours, theirs in STATISTICS.items()
     }
-    tree = to_datatree(
-        posterior, sample_stats, target.observed_data(), attributes(fit, draws, seed, settings, metric_name)
-    )
-    add_unconstrained(tree, draws.x, target.names)
+    tree = to_datatree(posterior, sample_stats, target.observed_data(), attributes)
+    add_unconstrained(tree, segment.x, target.names)
+    add_standpoint(tree, standpoint)
+    remember(tree, target)
     return tree
 
 
-def attributes(fit: FitResult, draws: Draws, seed: int, settings: SamplerSettings, metric_name: str) -> dict:
-    """Gradients and seconds by stage, choices, verdict and versions; numbers and strings, or nested values."""
+def attributes_of(
+    target: AbstractTarget, fit: FitResult | None, draws: Draws, seed: int, metric_name: str, note: str
+) -> dict[str, Any]:
+    """Gradients and seconds by stage, choices, verdict and versions; numbers and strings, or nested values.
+
+    `verdict` is the fit's as the run's own draws leave it, `fit_verdict` what the fit said of itself.
+    """
+    assert draws.warmup is not None
+    pilot = draws.warmup.pilot
+    judgement = rejudged(fit, draws.evidence) if fit is not None else None
+    evidence = draws.evidence
     return {
-        "gradients_fit": fit.cost.gradients,
+        "gradients_fit": fit.cost.gradients if fit is not None else 0,
         "gradients_warmup": draws.gradients_warmup,
         "gradients_sampling": draws.gradients_sampling,
-        "idle_lanes": fit.cost.idle_lanes + draws.cost_starts.idle_lanes,
+        "idle_lanes": (fit.cost.idle_lanes if fit is not None else 0) + draws.cost_starts.idle_lanes,
         "seconds_import": timing.import_seconds(),
         "seconds_compile": timing.compile_seconds(),
-        "seconds_fit": fit.seconds,
+        "seconds_fit": fit.seconds if fit is not None else 0.0,
         "seconds_warmup": draws.seconds_warmup,
         "seconds_sampling": draws.seconds_sampling,
-        "kernel": settings.kernel,
+        "kernel": draws.standpoint.kernel,
+        "kernel_reason": pilot.reason,
+        "kernel_pilot": {"nuts": _number(pilot.nuts), "hmc": _number(pilot.hmc)},
         "metric": metric_name,
         "metric_refinements": draws.warmup.num_refinements,
+        "warmup_iterations": draws.warmup.iterations,
+        "warmup_restarts": draws.warmup.num_restarts,
         "step_size": draws.tuning.step_size,
         "trajectory_length": draws.tuning.trajectory_length,
-        "verdict": fit.verdict,
-        "reasons": list(fit.reasons),
+        "verdict": judgement.name if judgement is not None else "no fit",
+        "reasons": list(judgement.reasons) if judgement is not None else ["No fit was asked for."],
         "status": draws.status,
-        "fit_status": fit.status.name,
-        "elbo": _triple(fit.elbo),
-        "score_residual": _triple(fit.score_residual),
-        "pareto_k": _triple(fit.pareto_k),
-        "worst_coordinate": fit.worst_coordinate and [fit.worst_coordinate[0], *fit.worst_coordinate[1]],
+        "advice": advice(target, fit, draws),
+        "fit_note": note,
+        "fit_status": fit.status.name if fit is not None else "none",
+        "fit_verdict": fit.verdict if fit is not None else "no fit",
+        "elbo": _triple(fit and fit.elbo),
+        "score_residual": _triple(fit and fit.score_residual),
+        "pareto_k": _triple(fit and fit.pareto_k),
+        "worst_coordinate": fit and fit.worst_coordinate and [fit.worst_coordinate[0], *fit.worst_coordinate[1]],
+        "posterior_residual": _triple(evidence and evidence.residual),
+        "posterior_worst_coordinate": evidence and [target.names[evidence.coordinate], *evidence.share],
         "seed": seed,
         "version": _version("monochord"),
         "versions": {
@@ -67,7 +85,11 @@ def attributes(fit: FitResult, draws: Draws, seed: int, settings: SamplerSetting
 
 
 def _triple(estimate):
-    return [None if not np.isfinite(v) else float(v) for v in estimate] if estimate is not None else None
+    return [_number(value) for value in estimate] if estimate is not None else None
+
+
+def _number(value) -> float | None:
+    return float(value) if np.isfinite(value) else None
 
 
 def _version(package: str) -> str:

@@ -4,6 +4,8 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
+LINE_SECONDS = 10.0  # between plain lines where nothing new was found
+
 
 class Reporter:
     """Silent reporter, and the interface of all others; a context that can be entered again."""
@@ -51,7 +53,8 @@ class TerminalReporter(Reporter):
         self._progress = None
         self._tasks: dict[str, Any] = {}
         self._depth = 0
-        self._said: tuple = ("sampling", 0)
+        self._said: tuple = ()
+        self._said_at = 0.0
 
     def __enter__(self):
         self._depth += 1
@@ -61,7 +64,7 @@ class TerminalReporter(Reporter):
 
             self._progress = Progress(
                 TextColumn("{task.description:9}"), BarColumn(bar_width=24), TextColumn("{task.fields[text]}"),
-                TimeElapsedColumn(), console=Console(stderr=True),
+                TimeElapsedColumn(), console=Console(stderr=not in_notebook()),
             )  # fmt: skip
             self._progress.start()
         return self
@@ -106,22 +109,57 @@ class TerminalReporter(Reporter):
         self._say(f"fit       {text}")
 
     def sampling(self, info) -> None:
-        ess = f", ESS {info.ess:.0f}" if info.ess is not None else ""
-        text = (
-            f"{info.draws}/{info.total} iterations a chain, {info.gradients} gradients, acceptance {info.acceptance:.2f}, "
-            f"{info.divergences} divergences{ess}"
-        )
-        self._show(info.stage, info.draws, info.total, text)
-        quarter = (info.stage, 4 * info.draws // max(1, info.total))
-        if info.stage == "sampling" and quarter != self._said and quarter[1] < 4:
-            self._said = quarter
+        text = sampling_text(info)
+        done, total = progress_of(info)
+        self._show(info.stage, done, total, text)
+        now = (info.stage, info.kernel if info.stage == "warm-up" else info.ess)
+        if now != self._said or info.seconds > self._said_at + LINE_SECONDS:  # a new look at the ESS, or a while ago
+            self._said, self._said_at = now, info.seconds
             self._say(f"{info.stage:9} {text}")
 
     def sampling_done(self, draws) -> None:
+        if draws.warmup is not None:
+            self._say(f"kernel    {draws.standpoint.kernel}: {draws.warmup.pilot.reason}")
         self._say(
             f"sampling  {draws.status}: {draws.x.shape[0]} chains of {draws.x.shape[1]} draws, "
             f"{draws.gradients_warmup} + {draws.gradients_sampling} gradients (warm-up + sampling)"
         )
+
+
+def progress_of(info) -> tuple[int, int]:
+    """Done and total of a stage: of the ESS where the run waits for one and knows how far it is, else of draws."""
+    if info.target_ess is not None and info.ess is not None:
+        return int(min(info.ess, info.target_ess)), int(info.target_ess)
+    return info.draws, info.total
+
+
+def sampling_text(info) -> str:
+    """One report in words: draws, gradients and their rate, acceptance, divergences, ESS, R̂ and the time left."""
+    parts = [
+        f"{info.draws} iterations a chain"
+        if info.target_ess is not None
+        else f"{info.draws}/{info.total} iterations a chain"
+    ]
+    rate = f" ({info.gradients / info.seconds:,.0f}/s)" if info.seconds > 0 else ""
+    parts += [f"{info.kernel}", f"{info.gradients:,} gradients{rate}", f"acceptance {info.acceptance:.2f}"]
+    parts.append(f"{info.divergences} divergences")
+    if info.ess is not None:
+        wanted = f" of {info.target_ess:.0f}" if info.target_ess is not None else ""
+        parts.append(f"ESS {info.ess:.0f}{wanted}, R̂ {info.r_hat:.3f}")
+    left = seconds_left(info)
+    if left is not None:
+        parts.append(f"{left:.0f} s left" if left < 100 else f"{left / 60:.0f} min left")
+    return ", ".join(parts)
+
+
+def seconds_left(info) -> float | None:
+    """The time so far scaled by what is missing; None in warm-up and before anything is known."""
+    if info.stage != "sampling" or not info.seconds > 0:
+        return None
+    share = info.draws / info.total
+    if info.target_ess is not None:
+        share = max(share, (info.ess or 0.0) / info.target_ess)
+    return info.seconds * (1.0 / share - 1.0) if 0 < share < 1 else None
 
 
 def reporter(progress) -> Reporter:
@@ -129,7 +167,13 @@ def reporter(progress) -> Reporter:
     if isinstance(progress, Reporter):
         return progress
     if progress is None:
-        return TerminalReporter(is_live=True) if sys.stderr.isatty() else Reporter()
+        return TerminalReporter(is_live=True) if sys.stderr.isatty() or in_notebook() else Reporter()
     if callable(progress):
         return CallbackReporter(progress)
-    return TerminalReporter(is_live=sys.stderr.isatty()) if progress else Reporter()
+    return TerminalReporter(is_live=sys.stderr.isatty() or in_notebook()) if progress else Reporter()
+
+
+def in_notebook() -> bool:
+    """Whether a Jupyter kernel runs this: its output cells take a live display, though standard error is no terminal."""
+    get_ipython = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)
+    return type(get_ipython()).__name__ == "ZMQInteractiveShell"

@@ -1,11 +1,10 @@
 """The summary table of a run: one row a scalar, and the sentences that say what not to trust yet."""
 
+import json
 import math
 
 from monochord._arviz import SummaryRow, summary_rows
-
-R_HAT_LIMIT = 1.01  # Vehtari, Gelman, Simpson, Carpenter & Bürkner (2021), Bayesian Analysis 16(2)
-ESS_LIMIT = 100  # a chain, ibid.
+from monochord.convergence import ESS_LIMIT, R_HAT_LIMIT, r_hat_limit
 
 
 def summary(data) -> list[SummaryRow]:
@@ -23,7 +22,7 @@ def doubts(data, rows: list[SummaryRow]) -> list[str]:
 
 
 def is_trustworthy(data, rows: list[SummaryRow]) -> bool:
-    """False where R̂ is above its limit or unknown, or the wanted ESS was not reached."""
+    """False where R̂ is above its limit (1.01 and its noise at that ESS) or unknown, or the wanted ESS was not reached."""
     return not any(is_grave for _, is_grave in _found(data, rows))
 
 
@@ -40,11 +39,13 @@ def _found(data, rows) -> list[tuple[str, bool]]:
                 True,
             )
         )
-    worst = max((row for row in moving if not math.isnan(row.r_hat)), key=lambda row: row.r_hat, default=None)
-    if worst is not None and worst.r_hat > R_HAT_LIMIT:
+    judged = [row for row in moving if not math.isnan(row.r_hat)]
+    worst = max(judged, key=lambda row: row.r_hat - _limit(row, num_chains), default=None)
+    if worst is not None and worst.r_hat > _limit(worst, num_chains):
         found.append(
             (
-                f"R̂ of {worst.name} is {worst.r_hat:.3f} (above {R_HAT_LIMIT}): the chains have not mixed. Draw more, or reparametrise.",
+                f"R̂ of {worst.name} is {worst.r_hat:.3f} (above {_limit(worst, num_chains):.3f}, which is {R_HAT_LIMIT} and its noise at "
+                f"this ESS): the chains have not mixed. Draw more, or reparametrise.",
                 True,
             )
         )
@@ -65,10 +66,17 @@ def _found(data, rows) -> list[tuple[str, bool]]:
                 False,
             )
         )
-    status = data["sample_stats"].attrs["status"]
-    if status.startswith("draw limit"):
-        found.append(("The target ESS was not reached within the draws allowed. Raise --draws.", True))
+    attrs = data["sample_stats"].attrs
+    if "before the target ESS" in attrs["status"]:
+        found.append((f"The run ended by its limits: {attrs['status']}.", True))
+    found += [(sentence, False) for sentence in json.loads(attrs.get("advice", "[]"))]
+    if attrs.get("fit_verdict", attrs["verdict"]) != attrs["verdict"]:
+        found.append((json.loads(attrs["reasons"])[0], False))
     return found
+
+
+def _limit(row: SummaryRow, num_chains: int) -> float:
+    return r_hat_limit(_least_ess(row), num_chains)
 
 
 def _least_ess(row: SummaryRow) -> float:

@@ -65,14 +65,36 @@ def sample(
     ] = None,  # fmt: skip
     force: Annotated[bool, typer.Option("--force", help="Replace the output file if it exists.")] = False,
     chains: Annotated[int, typer.Option(help="Number of chains.")] = 4,
-    draws: Annotated[int, typer.Option(help="Draws a chain.")] = 1000,
+    draws: Annotated[
+        Optional[int],
+        typer.Option(
+            help="A fixed number of draws a chain; without it the run stops when the ESS is enough.", show_default=False
+        ),
+    ] = None,
     seed: Seed = None,
     metric: Metric = "auto",
-    kernel: Annotated[str, typer.Option(help="nuts, or hmc with jittered trajectory length.")] = "nuts",
+    kernel: Annotated[
+        str, typer.Option(help="auto (chosen by evidence), nuts, or hmc with jittered trajectory length.")
+    ] = "auto",
     target_ess: Annotated[
         Optional[float],
-        typer.Option(help="Stop when the smallest of bulk and tail ESS reaches it.", show_default=False),
-    ] = None,  # fmt: skip
+        typer.Option(
+            help="Stop when the smallest of bulk and tail ESS reaches it; 400 where --draws is left out.",
+            show_default=False,
+        ),
+    ] = None,
+    max_draws: Annotated[
+        Optional[int], typer.Option(help="Most draws a chain of a run that waits for its ESS.", show_default=False)
+    ] = None,
+    max_gradients: Annotated[
+        Optional[float], typer.Option(help="Most gradients of warm-up and sampling.", show_default=False)
+    ] = None,
+    max_time: Annotated[
+        Optional[float], typer.Option(help="Most seconds of warm-up and sampling.", show_default=False)
+    ] = None,
+    no_fit: Annotated[
+        bool, typer.Option("--no-fit", help="Begin with the identity metric instead of a fit, and learn.")
+    ] = False,
     target_accept: Annotated[float, typer.Option(help="Wanted mean acceptance.")] = 0.8,
     step_size: Annotated[Optional[float], typer.Option(help="Fix the step size.", show_default=False)] = None,
     max_tree_depth: Annotated[int, typer.Option(help="At most 2**depth - 1 leapfrogs a draw.")] = 10,
@@ -89,7 +111,9 @@ def sample(
             options={
                 "chains": chains, "draws": draws, "metric": metric, "kernel": kernel, "target_ess": target_ess,
                 "target_accept": target_accept, "step_size": step_size, "max_tree_depth": max_tree_depth,
+                "max_draws": max_draws, "max_gradients": max_gradients, "max_time": max_time,
             },
+            no_fit=no_fit,
         )  # fmt: skip
 
 

@@ -96,7 +96,7 @@ def spectrum(model, data, *, seed, metric, target_accept, at, json, progress, co
 
 
 def sample(
-    model, data, *, output, force, json, progress, compile_cache, seed, options=None, show_spectrum=False
+    model, data, *, output, force, json, progress, compile_cache, seed, options=None, show_spectrum=False, no_fit=False
 ) -> None:
     """`monochord sample`, and `monochord demo` with its spectrum shown."""
     options = options or {}
@@ -108,7 +108,7 @@ def sample(
         target = _load(model, data, compile_cache)
         say(f"seed {seed}")
         findings = _checked(target, seed, say)
-        result, figures = None, None
+        result, figures = (False if no_fit else None), None
         if show_spectrum:
             result = mc.fit(target, seed=seed, progress=progress)
             figures = mc.spectrum(target, result, seed=seed)

@@ -69,9 +69,13 @@ def summary(tree, rows, doubts, gradients_check: int) -> None:
     if len(rows) > MAX_ROWS:
         print(f"… and {len(rows) - MAX_ROWS} more rows (all are in the output file and in --json)")
     print(
-        f"\nverdict on the fit: {attrs['verdict']}; kernel {attrs['kernel']}, metric {attrs['metric']}, step size {attrs['step_size']:.3g}, "
-        f"acceptance {float(tree['sample_stats']['acceptance_rate'].mean()):.2f}"
+        f"\n{attrs['status']}: {tree['posterior'].sizes['chain']} chains of {tree['posterior'].sizes['draw']} draws\n"
+        f"verdict on the fit: {attrs['verdict']}; metric {attrs['metric']}, step size {attrs['step_size']:.3g}, "
+        f"acceptance {float(tree['sample_stats']['acceptance_rate'].mean()):.2f}\n"
+        f"kernel {attrs['kernel']}: {attrs['kernel_reason']}"
     )
+    if attrs["fit_note"]:
+        print(attrs["fit_note"])
     stages = {"check": gradients_check}
     stages |= {name: int(attrs[f"gradients_{name}"]) for name in ("fit", "warmup", "sampling")}
     print(

@@ -4,6 +4,7 @@ from monochord.fits._advi import Advi
 from monochord.fits._base import AbstractFit, FitStatus, Mode, Repairs, Scored, StepInfo
 from monochord.fits._batch_match import BatchMatch
 from monochord.fits._deterministic import DeterministicAdvi
+from monochord.fits._given import Given
 from monochord.fits._match import match
 from monochord.fits._mode import Laplace
 from monochord.fits._natural import NaturalGradient
@@ -20,6 +21,7 @@ __all__ = [
     "DeterministicAdvi",
     "FitResult",
     "FitStatus",
+    "Given",
     "Laplace",
     "MetricChoice",
     "Mode",

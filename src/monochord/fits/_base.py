@@ -23,6 +23,7 @@ class FitStatus(enum.Enum):
     max_steps = "The fit stopped at its step limit and was still changing."
     no_finite_start = "The fit found no start with a finite log density and gradient."
     diverged = "The fit diverged: the density seems unbounded or improper in some direction."
+    given = "The Gaussian was given and not fitted."
     interrupted = "The fit was interrupted."
 
 

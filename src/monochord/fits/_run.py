@@ -15,7 +15,7 @@ from monochord.fits._score import coordinate_residuals, elbo_terms
 from monochord.fits._structure import MetricChoice
 from monochord.gaussian import Gaussian
 from monochord.spectra import Verdict, judge
-from monochord.targets import AbstractTarget
+from monochord.targets import AbstractTarget, Evaluations
 
 MAX_STEPS = 400  # descents take up to 100, the score match 5 to 60
 
@@ -64,6 +64,12 @@ class FitResult:
     def reasons(self) -> tuple[str, ...]:
         """Sentences behind the verdict."""
         return self.judgement.reasons
+
+    @property
+    def draws(self) -> Evaluations | None:
+        """Draws of `gaussian` with the target's log densities and scores there, those of the closing check."""
+        best = getattr(self.state, "best", None)
+        return self.state.check if best is not None and best.gaussian is self.gaussian else None
 
     def furthest(self) -> tuple[str, float]:
         """The parameter with the largest mean or scale, unconstrained, and its size: the evidence of a divergence."""
@@ -154,7 +160,7 @@ def _result(target, state, trace) -> FitResult:
         share = float(np.mean(~state.check.finite()))
         pareto_k = _pareto_k(elbo_terms(best.gaussian, state.check))
         worst = _worst_coordinate(target, best.gaussian, state.check)
-    finished = state.status in (FitStatus.converged, FitStatus.settled)
+    finished = state.status in (FitStatus.converged, FitStatus.settled, FitStatus.given)
     residual = best.residual if best is not None else None
     modes, choices = getattr(state, "modes", ()), getattr(state, "choices", ())
     judgement = judge(

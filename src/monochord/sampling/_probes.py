@@ -10,7 +10,7 @@ from monochord.gaussian import Gaussian
 from monochord.metrics import AbstractMetric
 from monochord.sampling._chains import Chains
 from monochord.sampling._starts import chain_starts
-from monochord.sampling._warmup import closed_form_tuning
+from monochord.sampling._tuning import closed_form_tuning
 from monochord.spectra import corrected_step_size
 from monochord.targets import AbstractTarget, Evaluations
 
@@ -35,10 +35,10 @@ def moved_points(
     """
     start, cost = chain_starts(target, gaussian, host_generator(fold_key(key, 0)), num_points)
     tuning = closed_form_tuning(metric, gaussian, "hmc", target_accept, 0.0)
-    chains = Chains(target, start, fold_key(key, 1), "hmc", MAX_TREE_DEPTH)
+    chains = Chains(target, start, fold_key(key, 1), MAX_TREE_DEPTH)
     try:
         for _ in range(NUM_TRANSITIONS):
-            segment = chains.advance(metric, tuning.step_size, tuning.trajectory_length, 1)
+            segment = chains.advance([tuning] * num_points, "hmc", 1)
             cost += Cost(segment.gradients)
             step = corrected_step_size(tuning.step_size, float(segment.acceptance.mean()), target_accept)
             tuning = dataclasses.replace(tuning, step_size=step)

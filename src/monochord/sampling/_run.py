@@ -1,35 +1,68 @@
-"""From a tuned sampler to `Draws`: the loop over blocks, its stopping rules, and what is kept."""
+"""From starts to `Draws`: warm-up, the kernel, the loop over blocks, its stopping rules, and what is kept."""
 
 import dataclasses
 import time
-from collections.abc import Callable
+from collections.abc import Sequence
 
 import numpy as np
 
-from monochord._arviz import smallest_ess
 from monochord.arrays import Key, fold_key, host_generator
 from monochord.cost import Cost
 from monochord.gaussian import Gaussian
-from monochord.sampling._chains import Chains, SamplingInfo, Segment, concatenate
-from monochord.sampling._settings import SamplerSettings
-from monochord.sampling._starts import chain_starts, given_starts
-from monochord.sampling._warmup import Tuning, WarmUp, closed_form_tuning, warm_up
-from monochord.targets import AbstractTarget
+from monochord.sampling._budget import Budget
+from monochord.sampling._chains import Chains, ProgressCallback, SamplingInfo, Segment, concatenate
+from monochord.sampling._enough import Monitor, Standing
+from monochord.sampling._evidence import Evidence, EvidenceSum
+from monochord.sampling._pilot import Pilot, choose_kernel
+from monochord.sampling._settings import SamplerSettings, Start, Tuning
+from monochord.sampling._warmup import WarmUpRun
+from monochord.targets import AbstractTarget, Evaluations, join
 
-ESS_CHECK_GROWTH = 1.2  # the ESS is judged each time the draws have grown by this factor
+WATCH_DRAWS = 100  # after which a chain may be found stuck
+STUCK = 0.5  # of the wanted acceptance
+MAX_RESTARTS = 2
+
+
+@dataclasses.dataclass(frozen=True)
+class WarmUp:
+    """The outcome of warm-up and what it spent, the pilot of kernels and draws that were given up included."""
+
+    gradients: int
+    iterations: int
+    acceptance: float
+    num_refinements: int
+    num_restarts: int
+    pilot: Pilot
+
+
+@dataclasses.dataclass(frozen=True)
+class Standpoint:
+    """Where a run stands: enough to go on with it bit for bit, given the same target and key."""
+
+    ends: Evaluations
+    iteration: int
+    kernel: str
+    max_tree_depth: int
+    tunings: tuple[Tuning, ...]
+    groups: tuple[slice, ...]
 
 
 @dataclasses.dataclass(frozen=True)
 class Draws:
-    """Draws of all chains in unconstrained space, shape (chains, draws, dim), and how they came about."""
+    """Draws of all chains in unconstrained space, shape (chains, draws, dim), and how they came about.
+
+    `evidence` is what these draws and their scores say about the fit. `standing` is the last look at ESS and R̂.
+    """
 
     segment: Segment
-    tuning: Tuning
-    warmup: WarmUp
+    standpoint: Standpoint
+    warmup: WarmUp | None
     cost_starts: Cost
     status: str
     seconds_warmup: float
     seconds_sampling: float
+    evidence: Evidence | None
+    standing: Standing | None
 
     @property
     def x(self) -> np.ndarray:
@@ -37,9 +70,14 @@ class Draws:
         return self.segment.x
 
     @property
+    def tuning(self) -> Tuning:
+        """What the first chain ran with; chains of other modes have their own in `standpoint`."""
+        return self.standpoint.tunings[0]
+
+    @property
     def gradients_warmup(self) -> int:
         """Gradients of starts and warm-up."""
-        return self.cost_starts.gradients + self.warmup.gradients
+        return self.cost_starts.gradients + (self.warmup.gradients if self.warmup is not None else 0)
 
     @property
     def gradients_sampling(self) -> int:
@@ -50,63 +88,130 @@ class Draws:
 def run_chains(
     key: Key,
     target: AbstractTarget,
-    gaussian: Gaussian,
-    metric,
-    residual: float,
+    starts: Sequence[Start],
+    cost_starts: Cost,
     settings: SamplerSettings,
-    initial: np.ndarray | None = None,
-    callback: Callable[[SamplingInfo], None] | None = None,
+    judged: Gaussian | None = None,
+    callback: ProgressCallback | None = None,
 ) -> Draws:
-    """Starts, warm-up and sampling of all chains under `metric`.
+    """Warm-up and sampling of all chains; `judged` is the fit that the draws are held against.
 
     Ctrl-C while draws are being kept ends the run with the draws so far and the status "interrupted";
-    during starts and warm-up it propagates, as nothing is worth keeping.
+    during warm-up it propagates, as nothing is worth keeping.
     """
-    clock = time.perf_counter()
-    rng = host_generator(fold_key(key, 0))
-    if initial is None:
-        start, cost = chain_starts(target, gaussian, rng, settings.num_chains)
-    else:
-        start, cost = given_starts(target, initial, settings.num_chains)
-    chains = Chains(target, start, fold_key(key, 1), settings.kernel, settings.max_tree_depth)
+    budget = Budget(settings.max_gradients, settings.max_seconds)
+    budget.spend(cost_starts.gradients)
+    chains = Chains(target, join([start.points for start in starts]), fold_key(key, 1), settings.max_tree_depth)
     try:
-        tuning = closed_form_tuning(metric, gaussian, settings.kernel, settings.target_accept, residual)
-        if settings.step_size is not None:
-            tuning = dataclasses.replace(tuning, step_size=float(settings.step_size))
-        warmed = warm_up(chains, Gaussian(gaussian.mean, metric), tuning, settings, callback)
-        seconds_warmup = time.perf_counter() - clock
-        segments, status = _sample(chains, warmed.tuning, settings, callback)
+        run = WarmUpRun(chains, starts, settings, budget, host_generator(fold_key(key, 0)), callback)
+        acceptance = run.run()
+        for restarts in range(MAX_RESTARTS + 1):
+            pilot = choose_kernel(run)
+            warmed = WarmUp(run.gradients, run.iterations, acceptance, run.num_refinements, restarts, pilot)
+            seconds_warmup = budget.seconds
+            begin = Standpoint(
+                chains.ends(), chains.iteration, run.kernel, settings.max_tree_depth, tuple(run.tunings()),
+                tuple(group.chains for group in run.groups),
+            )  # fmt: skip
+            watch = settings.step_size is None and restarts < MAX_RESTARTS
+            drawn, stuck = _sample(chains, begin, settings, budget, judged, callback, watch=watch)
+            if stuck is None:
+                break
+            run.take_back(drawn.segment.gradients, drawn.segment.x.shape[1])
+            acceptance = run.run_again(stuck)
     finally:
         chains.close()
-    seconds = time.perf_counter() - clock - seconds_warmup
-    return Draws(concatenate(segments), warmed.tuning, warmed, cost, status, seconds_warmup, seconds)
+    return dataclasses.replace(drawn, warmup=warmed, cost_starts=cost_starts, seconds_warmup=seconds_warmup)
 
 
-def _sample(chains: Chains, tuning: Tuning, settings: SamplerSettings, callback) -> tuple[list[Segment], str]:
-    segments: list[Segment] = []
-    done, gradients, divergences, next_check, ess = 0, 0, 0, 100, None
+def continue_chains(
+    key: Key,
+    target: AbstractTarget,
+    standpoint: Standpoint,
+    settings: SamplerSettings,
+    before: Segment,
+    callback: ProgressCallback | None = None,
+) -> Draws:
+    """More draws from where a run stood, as if it had not stopped; `before` are those it has, which the result leaves out.
+
+    ESS and R̂ are judged on all of them together.
+    """
+    chains = Chains(target, standpoint.ends, fold_key(key, 1), standpoint.max_tree_depth, standpoint.iteration)
     try:
-        for segment in chains.segments(tuning.metric, tuning.step_size, tuning.trajectory_length, settings.num_draws):
-            segments.append(segment._replace(score=segment.score[:, :, :0]))  # only warm-up needs them
+        budget = Budget(settings.max_gradients, settings.max_seconds)
+        return _sample(chains, standpoint, settings, budget, None, callback, before)[0]
+    finally:
+        chains.close()
+
+
+def _sample(
+    chains: Chains, begin: Standpoint, settings: SamplerSettings, budget: Budget, judged: Gaussian | None, callback,
+    before: Segment | None = None, watch: bool = False,
+) -> tuple[Draws, list[Segment] | None]:  # fmt: skip
+    """Draws until a stopping rule holds; with `watch`, also the latest ones with scores where a chain is found stuck."""
+    segments: list[Segment] = []
+    old, made = ([before], before.x.shape[1]) if before is not None else ([], 0)
+    monitor = Monitor(begin.groups, settings.target_ess)
+    evidence = EvidenceSum(judged, chains.num_chains) if judged is not None else None
+    clock, done, status = time.perf_counter(), 0, None
+    totals = {"gradients": 0, "divergences": 0}
+    recent: list[Segment] = []
+    stuck = False
+    try:
+        looks = lambda count: monitor.next_look(made + count) - made  # noqa: E731
+        for segment in chains.segments(begin.tunings, begin.kernel, settings.num_draws, looks):
+            if evidence is not None:
+                evidence.add(segment.x, segment.score)
+            recent = [*recent, segment] if watch else []
+            segments.append(segment._replace(score=segment.score[:, :, :0]))  # only warm-up and evidence need them
             done += segment.x.shape[1]
-            gradients += segment.gradients
-            divergences += int(segment.diverging.sum())
-            if settings.target_ess is not None and done >= next_check:
-                next_check = int(done * ESS_CHECK_GROWTH) + 1
-                ess = smallest_ess(np.concatenate([part.x for part in segments], axis=1))
+            budget.spend(segment.gradients)
+            totals["gradients"] += segment.gradients
+            totals["divergences"] += int(segment.diverging.sum())
+            if watch and done >= WATCH_DRAWS:
+                stuck, watch = _is_stuck(recent, settings.target_accept), False
+                recent = recent if stuck else []
+            if stuck:
+                break
+            if done == looks(done - 1) and monitor.look([*old, *segments]):
+                status = "target ESS reached"
+            elif budget.is_spent():
+                status = budget.ending()
             if callback is not None:
-                callback(
-                    SamplingInfo(
-                        "sampling", done, settings.num_draws, gradients, divergences,
-                        float(segment.acceptance.mean()), tuning.step_size, ess,
-                    )
-                )  # fmt: skip
-            if ess is not None and settings.target_ess is not None and ess >= settings.target_ess:
-                return segments, "target ESS reached"
+                callback(_info(segment, done, settings, begin, monitor, time.perf_counter() - clock, **totals))
+            if status is not None:
+                break
     except KeyboardInterrupt:
         if not segments:
             raise
-        return segments, "interrupted"
-    if settings.target_ess is not None:
-        return segments, "draw limit reached before the target ESS"
-    return segments, "finished"
+        status = "interrupted"
+    stands = dataclasses.replace(begin, ends=chains.ends(), iteration=chains.iteration)
+    drawn = Draws(
+        concatenate(segments), stands, None, Cost(), _in_words(status, settings), 0.0, time.perf_counter() - clock,
+        evidence.evidence() if evidence is not None else None, monitor.standing,
+    )  # fmt: skip
+    return drawn, recent if stuck else None
+
+
+def _is_stuck(segments: list[Segment], target_accept: float) -> bool:
+    """Whether a chain accepts so little that the step size of warm-up cannot be right where it is."""
+    weights = [segment.x.shape[1] for segment in segments]
+    acceptance = np.average([segment.acceptance.mean(axis=1) for segment in segments], axis=0, weights=weights)
+    return bool(np.min(acceptance) < STUCK * target_accept)
+
+
+def _in_words(status: str | None, settings: SamplerSettings) -> str:
+    if settings.target_ess is None:
+        return status or "finished"
+    if status in ("target ESS reached", "interrupted"):
+        return status
+    return f"{status or 'draw limit reached'} before the target ESS"
+
+
+def _info(segment, done, settings, begin, monitor, seconds, gradients, divergences) -> SamplingInfo:
+    standing = monitor.standing
+    return SamplingInfo(
+        "sampling", done, settings.num_draws, gradients, divergences, float(segment.acceptance.mean()),
+        begin.tunings[0].step_size, standing.ess if standing else None, standing.r_hat if standing else None,
+        settings.target_ess, seconds, begin.kernel,
+    )  # fmt: skip

@@ -1,19 +1,49 @@
-"""`SamplerSettings`: what a run of chains was asked for."""
+"""What a run of chains is asked for, what it begins with, and what it runs with."""
 
 import dataclasses
 from collections.abc import Callable
 
+import numpy as np
+
 from monochord.gaussian import Gaussian
+from monochord.metrics import AbstractMetric
+from monochord.sampling._evidence import Evidence
 from monochord.targets import Evaluations
 
-KERNELS = ("nuts", "hmc")
-Refine = Callable[[Gaussian, Evaluations], Gaussian]
+KERNELS = ("auto", "nuts", "hmc")
+Refine = Callable[[Gaussian, Evaluations, np.ndarray], Gaussian]
+
+
+@dataclasses.dataclass(frozen=True)
+class Tuning:
+    """What sampling runs with: a metric, a step size, and for HMC a mean trajectory length.
+
+    `step_size` and `trajectory_length` are in time units of the whitened space: one period of the
+    slowest direction is 2π/ω_min.
+    """
+
+    metric: AbstractMetric
+    step_size: float
+    trajectory_length: float
+
+
+@dataclasses.dataclass(frozen=True)
+class Start:
+    """Chains that begin in one mode: their points, what is believed of it (`gaussian`), and the first metric."""
+
+    points: Evaluations
+    gaussian: Gaussian
+    metric: AbstractMetric
+    knows_scale: bool = True  # False where `gaussian` is no fit: the step size must be found
 
 
 @dataclasses.dataclass(frozen=True)
 class SamplerSettings:
-    """What a run was asked for. `windows` are warm-up windows in iterations a chain, each followed by `refine`;
-    `fallback` those of a trusted metric that disappoints.
+    """What a run was asked for.
+
+    `refine(gaussian, points, chains)` moves a Gaussian towards pooled draws and scores (None: the metric stays).
+    A trusted metric is refined only where its acceptance disappoints or `contradicted` finds the draws against it.
+    `num_draws` is a limit where `target_ess` is set. `max_gradients` and `max_seconds` count from the first start on.
     """
 
     num_chains: int
@@ -21,8 +51,14 @@ class SamplerSettings:
     kernel: str
     target_accept: float
     max_tree_depth: int
-    windows: tuple[int, ...]
-    fallback: tuple[int, ...] = ()
+    is_trusted: bool
+    residual: float = 1.0
     refine: Refine | None = None
-    step_size: float | None = None
-    target_ess: float | None = None
+    contradicted: Callable[[Evidence], bool] | None = None
+    refused: Callable[[Evidence], bool] | None = None  # whether draws say that no linear metric fits: no pilot then
+    prefers_hmc: bool = False  # with kernel "auto": on evidence that needs no pilot
+    allows_pilot: bool = True
+    step_size: float | int | None = None
+    target_ess: float | int | None = None
+    max_gradients: float | int = float("inf")
+    max_seconds: float | int = float("inf")

@@ -1,161 +1,256 @@
 """Warm-up that begins where others end: step size from the spectrum, metric from the fit.
 
-Where the fit is trusted, one short window checks the step size. Where it is only a start, a few windows
-pool the draws and scores of all chains and `refine` moves the Gaussian towards them, with the fit as a
-prior. The pool is bounded; nothing else of warm-up is kept.
+Where the fit is trusted, one short look checks the step size, and the draws and scores of that look check the fit
+itself. Where it is only a start, windows of growing length pool the draws and scores of all chains of a mode and
+`refine` moves the Gaussian towards them, until another refinement would gain less than a tenth of the predicted
+cost, the acceptance is as wanted and the chains agree. The pool is bounded; nothing else of warm-up is kept.
 """
 
 import dataclasses
 import math
-from collections.abc import Callable
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
+from monochord._arviz import bulk_ess
 from monochord.gaussian import Gaussian
-from monochord.metrics import AbstractMetric
-from monochord.sampling._chains import Chains, SamplingInfo, Segment
-from monochord.sampling._settings import SamplerSettings
-from monochord.spectra import corrected_step_size, frequencies_against, step_size_for
+from monochord.sampling._budget import Budget
+from monochord.sampling._chains import Chains, ProgressCallback, SamplingInfo, Segment
+from monochord.sampling._enough import JUDGED, slowest
+from monochord.sampling._evidence import EvidenceSum
+from monochord.sampling._settings import SamplerSettings, Start, Tuning
+from monochord.sampling._tuning import closed_form_tuning, found_tuning, moved_tuning
+from monochord.spectra import corrected_step_size, cost_functional
 from monochord.targets import Evaluations
 
 PIECE = 10  # iterations a chain between looks at the acceptance
+PIECE_LEAPFROGS = 640.0  # a chain: fewer iterations where trees are deep, as the step size may be far off
 CLOSE = 0.05  # of the mean acceptance to the wanted one: about two standard errors of 40 transitions
 SURPRISING = 0.15  # further off than mildly varying curvature brings it
 MAX_ATTEMPTS = 10
+FIRST_WINDOW = 20
+MAX_WINDOW = 200
+MAX_ITERATIONS = 1000  # Stan's default length of warm-up
+GAIN = 1.1  # of the predicted cost, below which a refinement is not worth another window
+AGREEING_ESS = 25.0  # bulk ESS of the worst coordinate in the newest window, between-chain spread included
+ENOUGH_IDLE = 4  # windows without gain after which slow mixing, not the metric, is what keeps chains apart
 POOL_POINTS = 1000
+SHARE = 0.5  # of a stated budget that warm-up may use
 
 
-@dataclasses.dataclass(frozen=True)
-class Tuning:
-    """What sampling runs with: a metric, a step size, and for HMC a mean trajectory length.
+@dataclasses.dataclass
+class Group:
+    """Chains of one mode: what they believe of it, what they run with, and their recent draws."""
 
-    `step_size` and `trajectory_length` are in time units of the whitened space: one period of the
-    slowest direction is 2π/ω_min.
-    """
-
-    metric: AbstractMetric
-    step_size: float
-    trajectory_length: float
-
-
-@dataclasses.dataclass(frozen=True)
-class WarmUp:
-    """The outcome of warm-up and what it spent."""
-
+    chains: slice
+    gaussian: Gaussian
     tuning: Tuning
-    gradients: int
-    iterations: int
-    acceptance: float
-    num_refinements: int
+    pool: list[Segment] = dataclasses.field(default_factory=list)
+    num_idle: int = 0  # windows in a row whose refinement gained nothing
+    is_settled: bool = False
 
 
-def closed_form_tuning(
-    metric: AbstractMetric, gaussian: Gaussian, kernel: str, target_accept: float, residual: float
-) -> Tuning:
-    """Tuning from the frequencies of the fitted Gaussian under `metric`, before any draw.
+class WarmUpRun:
+    """Iterations with step sizes that follow the acceptance, one for each group of chains."""
 
-    A score residual R means curvature that varies: for a score with quadratic parts Σω⁴ grows by the
-    factor 1 + 2R (second Hermite order of the Poincaré inequality).
-    """
-    frequencies, weights = np.unique(frequencies_against(metric, gaussian.metric), return_counts=True)
-    length = 0.5 * math.pi / float(frequencies.min())
-    inflation = 1.0 + 2.0 * min(max(residual, 0.0), 2.0)
-    step = step_size_for(
-        frequencies, target_accept, length if kernel == "hmc" else None, inflation, weights.astype(float)
-    )
-    return Tuning(metric, step, length)
-
-
-def warm_up(
-    chains: Chains,
-    gaussian: Gaussian,
-    tuning: Tuning,
-    settings: SamplerSettings,
-    callback: Callable[[SamplingInfo], None] | None = None,
-) -> WarmUp:
-    """Refine the metric of `gaussian` in windows as `settings` say, and settle the step size.
-
-    Without windows the metric is trusted: the closed-form step size is checked, and only where the
-    acceptance is far from the predicted one is the trust taken back and `settings.fallback` run.
-    """
-    run = _Run(chains, tuning, settings, callback)
-    windows = settings.windows
-    if not windows:
-        acceptance = run.look()
-        error = abs(acceptance - settings.target_accept)
-        if settings.step_size is not None or error < CLOSE:
-            return WarmUp(run.tuning, run.gradients, run.iterations, acceptance, 0)
-        windows = settings.fallback if error > SURPRISING else ()
-    run.expected = run.iterations + sum(windows) + 2 * PIECE
-    pool: list[Segment] = []
-    for length in windows:
-        pool = [*_bounded(pool), *run.window(length)]
-        if settings.refine is not None:
-            gaussian = settings.refine(gaussian, _points(pool))
-            run.tuning = dataclasses.replace(run.tuning, metric=gaussian.metric)
-    acceptance = run.settle()
-    return WarmUp(run.tuning, run.gradients, run.iterations, acceptance, len(windows) if settings.refine else 0)
-
-
-class _Run:
-    """Iterations with a step size that follows the acceptance of all chains together."""
-
-    def __init__(self, chains, tuning, settings, callback):
-        self.chains, self.tuning, self.callback = chains, tuning, callback
-        self.target_accept, self.adapt_step_size = settings.target_accept, settings.step_size is None
+    def __init__(
+        self,
+        chains: Chains,
+        starts: Sequence[Start],
+        settings: SamplerSettings,
+        budget: Budget,
+        rng: np.random.Generator,
+        callback: ProgressCallback | None = None,
+    ):
+        self.chains, self.settings, self.budget, self.callback = chains, settings, budget, callback
+        self.kernel = "hmc" if settings.kernel == "hmc" or settings.prefers_hmc else "nuts"
         self.expected = 2 * PIECE
-        self.gradients = self.iterations = self.divergences = 0
+        self._last = MAX_ITERATIONS
+        self.gradients = self.iterations = self.divergences = self.num_refinements = 0
+        self._piece_length = PIECE if starts[0].knows_scale else 2
+        self._pick = np.median  # over chains of their acceptance: one stuck chain must not shorten the step of all
+        self.is_refused = False  # a trusted fit that the first draws say no linear metric can mend
+        self.recent: list[Segment] = []  # since the last change of metric
+        self.groups: list[Group] = []
+        first = 0
+        for start in starts:
+            members = slice(first, first + len(start.points.x))
+            self.groups.append(Group(members, start.gaussian, self._first_tuning(start, rng)))
+            first = members.stop
 
-    def window(self, length: int) -> list[Segment]:
-        """`length` iterations a chain; the step size is corrected after each piece, less and less."""
+    def _first_tuning(self, start: Start, rng: np.random.Generator) -> Tuning:
+        settings = self.settings
+        if start.knows_scale:
+            tuning = closed_form_tuning(
+                start.metric, start.gaussian, self.kernel, settings.target_accept, settings.residual
+            )
+        else:
+            tuning, spent = found_tuning(self.chains.target, start.metric, start.points, rng)
+            self._charge(spent)
+        return self._stated(tuning)
+
+    def _stated(self, tuning: Tuning) -> Tuning:
+        step = self.settings.step_size
+        return tuning if step is None else dataclasses.replace(tuning, step_size=float(step))
+
+    def _charge(self, gradients: int) -> None:
+        self.gradients += gradients
+        self.budget.spend(gradients)
+
+    def tunings(self) -> list[Tuning]:
+        """What each chain runs with."""
+        return [group.tuning for group in self.groups for _ in range(group.chains.stop - group.chains.start)]
+
+    def run(self) -> float:
+        """Look, learn and settle as the settings say; the acceptance at the end."""
+        if not self.settings.is_trusted or self._disappoints():
+            if self.settings.kernel == "auto":
+                self.kernel = "nuts"  # what jittered HMC was preferred for has not held
+            if self.settings.refine is not None:
+                self._learn()
+        return self.settle()
+
+    def take_back(self, gradients: int, iterations: int) -> None:
+        """Count draws that were begun to be kept, and are not, as warm-up."""
+        self.gradients += gradients
+        self.iterations += iterations
+
+    def run_again(self, stuck: list[Segment]) -> float:
+        """Learn once more from draws in which a chain got stuck, with a step size that suits the worst chain."""
+        self._pick = np.min
+        self._last = self.iterations + MAX_ITERATIONS // 2
+        if self.settings.kernel == "auto":
+            self.kernel = "nuts"
+        for group in self.groups:
+            group.is_settled, group.pool = False, [segment.of(group.chains) for segment in stuck]
+        self._correct(stuck, 1.0)
+        if self.settings.refine is not None:
+            self._learn()
+        self.recent = self.recent or stuck
+        return self.settle()
+
+    def _disappoints(self) -> bool:
+        """A first look under a trusted metric: True where acceptance or scores speak against it."""
         segments = []
-        for index, start in enumerate(range(0, length, PIECE)):
-            segment = self._piece(min(PIECE, length - start))
-            segments.append(segment)
-            self._correct(_typical_acceptance([segment]), 1.0 / (1 + index))
-        return segments
+        for _ in range(2):
+            segments.append(self.piece(PIECE))
+            error = abs(self._acceptance(segments) - self.settings.target_accept)
+            if error < CLOSE:
+                break
+        self.recent = segments
+        if self.settings.refine is None:
+            return False
+        if self.settings.contradicted is not None and len(self.groups) == 1:
+            total = EvidenceSum(self.groups[0].gaussian, self.chains.num_chains)
+            for segment in segments:
+                total.add(segment.x, segment.score)
+            evidence = total.evidence()
+            if evidence is not None and self.settings.contradicted(evidence):
+                self.is_refused = self.settings.refused is not None and self.settings.refused(evidence)
+                return True
+        return self.settings.step_size is None and error > SURPRISING
 
-    def look(self) -> float:
-        """Acceptance of two pieces at the present step size."""
-        return _typical_acceptance([self._piece(PIECE), self._piece(PIECE)])
+    def _learn(self) -> None:
+        """Windows and refinements until they settle, or the limits of warm-up are reached."""
+        refine = self.settings.refine
+        assert refine is not None
+        for length in _window_lengths():
+            if self.iterations + length > self._last or self.budget.is_spent(SHARE):
+                return
+            self.expected = self.iterations + length + 2 * PIECE
+            self.recent = self._window(length)
+            for group in self.groups:
+                self._refine(group, [segment.of(group.chains) for segment in self.recent], refine)
+            self.num_refinements += 1
+            if all(group.is_settled for group in self.groups):
+                return
+
+    def _refine(self, group: Group, newest: list[Segment], refine) -> None:
+        group.pool = [*_bounded(group.pool), *newest]
+        points, places = _pooled(newest)
+        group.gaussian = refine(Gaussian(group.gaussian.mean, group.tuning.metric), *_pooled(group.pool))
+        gain = 1.0
+        if group.gaussian.metric is not group.tuning.metric and len(points.x) >= 16:
+            before, after = (
+                cost_functional(m, points, folds=2).value for m in (group.tuning.metric, group.gaussian.metric)
+            )
+            gain = before / after if after > 0 else 1.0
+        error = abs(self._acceptance(newest) - self.settings.target_accept)
+        group.num_idle = group.num_idle + 1 if gain < GAIN else 0
+        group.is_settled = group.num_idle >= ENOUGH_IDLE or bool(
+            gain < GAIN
+            and (error < 2 * CLOSE or self.settings.step_size is not None)
+            and _agreement(newest) > AGREEING_ESS
+        )
+        group.tuning = self._stated(moved_tuning(group.tuning, group.gaussian.metric, points))
 
     def settle(self) -> float:
-        """Two pieces at one step size, until their acceptance is as wanted; that acceptance."""
-        acceptance = math.nan
+        """Pieces at one step size, until their acceptance is as wanted; that acceptance.
+
+        Draws made since the last change of tuning count: where they are close already, nothing is spent.
+        """
+        acceptance = self._acceptance(self.recent[-2:]) if self.recent else math.nan
         for attempt in range(MAX_ATTEMPTS):
-            acceptance = self.look()
-            if not self.adapt_step_size or abs(acceptance - self.target_accept) < CLOSE:
+            close = abs(acceptance - self.settings.target_accept) < CLOSE
+            if close or (self.settings.step_size is not None and self.recent) or self.budget.is_spent(SHARE):
                 break
-            self._correct(acceptance, 1.0 if attempt < 2 else 0.5)
+            self._correct(self.recent[-2:], 1.0 if attempt < 2 else 0.5)
+            self.recent = [self.piece(PIECE), self.piece(PIECE)]
+            acceptance = self._acceptance(self.recent)
         return acceptance
 
-    def _piece(self, length: int) -> Segment:
-        tuning = self.tuning
-        segment = self.chains.advance(tuning.metric, tuning.step_size, tuning.trajectory_length, length)
-        self.gradients += segment.gradients
+    def piece(self, length: int) -> Segment:
+        """`length` draws of every chain, charged and reported."""
+        segment = self.chains.advance(self.tunings(), self.kernel, length)
+        self._charge(segment.gradients)
         self.iterations += length
+        self._piece_length = int(np.clip(PIECE_LEAPFROGS / segment.num_steps.mean(), 2, PIECE))
         self.divergences += int(segment.diverging.sum())
         if self.callback is not None:
             total = max(self.expected, self.iterations)
             self.callback(
                 SamplingInfo(
                     "warm-up", self.iterations, total, self.gradients, self.divergences,
-                    float(segment.acceptance.mean()), tuning.step_size,
+                    float(segment.acceptance.mean()), self.groups[0].tuning.step_size, seconds=self.budget.seconds,
+                    kernel=self.kernel,
                 )
             )  # fmt: skip
         return segment
 
-    def _correct(self, acceptance: float, weight: float) -> None:
-        if self.adapt_step_size:
-            step = self.tuning.step_size
-            wanted = corrected_step_size(step, acceptance, self.target_accept)
+    def _window(self, length: int) -> list[Segment]:
+        """`length` iterations a chain; the step sizes are corrected after each piece, less and less."""
+        segments, done = [], 0
+        while done < length and not self.budget.is_spent(SHARE):
+            segments.append(self.piece(min(self._piece_length, length - done)))
+            done += segments[-1].x.shape[1]
+            self._correct(segments[-1:], 1.0 / (1 + done // PIECE))
+        return segments
+
+    def _correct(self, segments: list[Segment], weight: float) -> None:
+        if self.settings.step_size is not None or not segments:
+            return
+        for group in self.groups:
+            acceptance = self._acceptance([segment.of(group.chains) for segment in segments])
+            step = group.tuning.step_size
+            wanted = corrected_step_size(step, acceptance, self.settings.target_accept)
             step = math.exp((1 - weight) * math.log(step) + weight * math.log(wanted))
-            self.tuning = dataclasses.replace(self.tuning, step_size=step)
+            group.tuning = dataclasses.replace(group.tuning, step_size=step)
+
+    def _acceptance(self, segments: list[Segment]) -> float:
+        """Typical acceptance over chains of these draws."""
+        weights = [segment.x.shape[1] for segment in segments]
+        return float(
+            self._pick(np.average([segment.acceptance.mean(axis=1) for segment in segments], axis=0, weights=weights))
+        )
 
 
-def _typical_acceptance(segments: list[Segment]) -> float:
-    """Median over chains of their mean acceptance: one stuck chain must not shorten the step of all."""
-    return float(np.median(np.mean([segment.acceptance.mean(axis=1) for segment in segments], axis=0)))
+def _window_lengths() -> Iterator[int]:
+    """20, 20, 40, 40, 80, 80 … iterations a chain."""
+    length = FIRST_WINDOW
+    while True:
+        yield length
+        yield length
+        length = min(2 * length, MAX_WINDOW)
 
 
 def _bounded(pool: list[Segment]) -> list[Segment]:
@@ -166,8 +261,19 @@ def _bounded(pool: list[Segment]) -> list[Segment]:
     return kept
 
 
-def _points(pool: list[Segment]) -> Evaluations:
-    def flat(name):
-        return np.concatenate([getattr(s, name).reshape(-1, *getattr(s, name).shape[2:]) for s in pool])
+def _pooled(segments: list[Segment]) -> tuple[Evaluations, np.ndarray]:
+    """All points with the number of the chain that each belongs to; those that are not finite are left out."""
 
-    return Evaluations(flat("x"), flat("log_density"), flat("score"))
+    def flat(name):
+        return np.concatenate([getattr(s, name).reshape(-1, *getattr(s, name).shape[2:]) for s in segments])
+
+    points = Evaluations(*(np.asarray(flat(name), np.float64) for name in ("x", "log_density", "score")))
+    chains = np.concatenate([np.repeat(np.arange(s.x.shape[0]), s.x.shape[1]) for s in segments])
+    finite = points.finite()
+    return points.take(finite), chains[finite]
+
+
+def _agreement(segments: list[Segment]) -> float:
+    """Smallest bulk ESS over coordinates (the slowest of very many): small where chains disagree or drift."""
+    x = np.concatenate([segment.x for segment in segments], axis=1)
+    return float(np.min(bulk_ess(x[:, :, slowest(x, JUDGED)])))

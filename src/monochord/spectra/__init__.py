@@ -7,7 +7,7 @@ from monochord.spectra._cost import (
     nuts_cost,
     nuts_tree_law,
 )
-from monochord.spectra._criterion import cost_functional, frequency_sum
+from monochord.spectra._criterion import cost_functional, energy_scale, frequency_sum
 from monochord.spectra._directions import Direction, direction_of
 from monochord.spectra._frequencies import (
     DENSE_LIMIT,
@@ -35,7 +35,7 @@ from monochord.spectra._step_size import (
     step_size_for,
 )
 from monochord.spectra._text import COLUMNS, cells, ends, footnotes
-from monochord.spectra._verdict import Verdict, judge
+from monochord.spectra._verdict import TRUST_PARETO_K, WIDE_RADIUS, Verdict, judge
 
 __all__ = [
     "COLUMNS",
@@ -46,6 +46,8 @@ __all__ = [
     "Modes",
     "PredictedCost",
     "Spectrum",
+    "TRUST_PARETO_K",
+    "WIDE_RADIUS",
     "Verdict",
     "acceptance_of",
     "best_diagonal",
@@ -56,6 +58,7 @@ __all__ = [
     "dense_modes",
     "direction_of",
     "ends",
+    "energy_scale",
     "expected_acceptance",
     "first_u_turn",
     "footnotes",

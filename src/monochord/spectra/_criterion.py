@@ -41,6 +41,13 @@ def cost_functional(
     return _jackknife(value, len(z), folds)
 
 
+def energy_scale(metric: AbstractMetric, points: Evaluations) -> float:
+    """ν = (½ Var(g′Σg))^¼: a leapfrog's energy error grows like (εν)⁴, so that the step size goes like 1/ν."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        squares = np.sum(np.asarray(metric.whiten_covector(points.score)) ** 2, axis=1)
+        return _nu4(squares, np.full(len(squares), 1.0 / len(squares))) ** 0.25
+
+
 def frequency_sum(
     metric: AbstractMetric,
     points: Evaluations,
@@ -95,7 +102,10 @@ def _top_variance(z: np.ndarray, weights: np.ndarray) -> float:
 def _jackknife(value, count: int, folds: int) -> Estimate:
     folds = min(folds, count)
     groups = np.arange(count) % folds
-    whole = value(np.ones(count, dtype=bool))
-    left_out = np.array([value(groups != fold) for fold in range(folds)])
-    error = float(np.sqrt((folds - 1) * np.mean((left_out - left_out.mean()) ** 2)))
+    with np.errstate(
+        over="ignore", invalid="ignore"
+    ):  # absurd points under an absurd metric: infinite, and never chosen
+        whole = value(np.ones(count, dtype=bool))
+        left_out = np.array([value(groups != fold) for fold in range(folds)])
+        error = float(np.sqrt((folds - 1) * np.mean((left_out - left_out.mean()) ** 2)))
     return Estimate(whole, error, count)

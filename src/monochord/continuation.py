@@ -1,0 +1,96 @@
+"""What a result carries so that a run can go on from it: where every chain stands, and what it runs with."""
+
+import json
+import weakref
+from typing import Any
+
+import numpy as np
+
+from monochord.errors import DataError, OptionError
+from monochord.metrics import metric_arrays, metric_from_arrays
+from monochord.sampling import Segment, Standpoint, Tuning
+from monochord.targets import AbstractTarget, Evaluations
+
+GROUP = "sampler_state"
+FORMAT = 1
+STATISTICS = {"log_density": "lp", "energy": "energy", "acceptance": "acceptance_rate", "num_steps": "n_steps", "diverging": "diverging"}  # fmt: skip
+_targets: dict[int, tuple[weakref.ref, AbstractTarget]] = {}  # of results made in this process, while they live
+
+
+def remember(tree, target: AbstractTarget) -> None:
+    """Keep `target` for as long as `tree` lives, so that `extend` need not be told."""
+    key = id(tree)
+    _targets[key] = (weakref.ref(tree, lambda _: _targets.pop(key, None)), target)
+
+
+def remembered(tree) -> AbstractTarget | None:
+    """The target that `tree` came from, None for a result read from a file."""
+    entry = _targets.get(id(tree))
+    return entry[1] if entry is not None and entry[0]() is tree else None
+
+
+def add_standpoint(tree, standpoint: Standpoint) -> None:
+    """Add the group `sampler_state`: arrays, numbers and strings only."""
+    import xarray
+
+    variables: dict[str, Any] = {
+        "x": (("chain", "coordinate"), standpoint.ends.x),
+        "log_density": (("chain",), standpoint.ends.log_density),
+        "score": (("chain", "coordinate"), standpoint.ends.score),
+        "step_size": (("chain",), np.array([tuning.step_size for tuning in standpoint.tunings])),
+        "trajectory_length": (("chain",), np.array([tuning.trajectory_length for tuning in standpoint.tunings])),
+    }
+    kinds = []
+    for number, chains in enumerate(standpoint.groups):
+        kind, arrays = metric_arrays(standpoint.tunings[chains.start].metric)
+        kinds.append(kind)
+        for name, array in arrays.items():
+            dims = tuple(f"metric_{number}_{name}_{axis}" for axis in range(array.ndim))
+            variables[f"metric_{number}_{name}"] = (dims, array)
+    attributes = {
+        "format": FORMAT, "iteration": standpoint.iteration, "kernel": standpoint.kernel,
+        "max_tree_depth": standpoint.max_tree_depth, "metrics": json.dumps(kinds),
+        "groups": json.dumps([[chains.start, chains.stop] for chains in standpoint.groups]),
+    }  # fmt: skip
+    tree[GROUP] = xarray.DataTree(xarray.Dataset(variables, attrs=attributes))
+
+
+def standpoint_of(tree) -> Standpoint:
+    """The `Standpoint` in a result.
+
+    **Raises** `OptionError` where there is none, `DataError` for a format of another version.
+    """
+    if GROUP not in getattr(tree, "children", {}):
+        raise OptionError(
+            f"this result holds no group `{GROUP}`. A run goes on from where its chains stand. Pass a result of "
+            "`monochord.sample`, or sample anew."
+        )
+    state = tree[GROUP].to_dataset()
+    if state.attrs.get("format") != FORMAT:
+        raise DataError(
+            f"the group `{GROUP}` has format {state.attrs.get('format')}, this version of Monochord reads {FORMAT}. "
+            "Continue with the version that wrote it."
+        )
+    groups = [slice(*pair) for pair in json.loads(state.attrs["groups"])]
+    tunings = []
+    for number, (chains, kind) in enumerate(zip(groups, json.loads(state.attrs["metrics"]), strict=True)):
+        prefix = f"metric_{number}_"
+        arrays = {
+            name.removeprefix(prefix): state[name].values for name in state.data_vars if str(name).startswith(prefix)
+        }
+        metric = metric_from_arrays(kind, arrays)
+        for chain in range(chains.start, chains.stop):
+            tunings.append(Tuning(metric, float(state["step_size"][chain]), float(state["trajectory_length"][chain])))
+    ends = Evaluations(*(np.asarray(state[name].values) for name in ("x", "log_density", "score")))
+    return Standpoint(
+        ends, int(state.attrs["iteration"]), str(state.attrs["kernel"]), int(state.attrs["max_tree_depth"]),
+        tuple(tunings), tuple(groups),
+    )  # fmt: skip
+
+
+def segment_of(tree) -> Segment:
+    """The draws of a result, without scores."""
+    stats = tree["sample_stats"]
+    x = np.asarray(tree["unconstrained_posterior"]["x"].transpose("chain", "draw", ...).values)
+    parts = {ours: np.asarray(stats[theirs].transpose("chain", "draw").values) for ours, theirs in STATISTICS.items()}
+    return Segment(x=x, score=x[:, :, :0], **parts)
