@@ -105,6 +105,31 @@ def test_lanczos_agrees_with_dense_solves(kind):
     assert modes.weights.sum() == pytest.approx(dim)
 
 
+@pytest.mark.parametrize(
+    ("bulk", "others"),
+    [
+        (np.geomspace(1, 1e4, 300), []),
+        (np.linspace(0.9, 1.1, 295), [0.01, 0.0105, 50, 50.5, 80]),
+        (np.linspace(0.9, 1.1, 298), [50, 50.0001]),
+        (np.linspace(0.9, 1.1, 298), [1.13, 1.2]),
+    ],
+    ids=["wide", "spikes", "close", "edge"],
+)
+def test_every_converged_ritz_value_is_an_eigenvalue(bulk, others):
+    """To 1e-8 of ω²max, with 60 products in 300 dimensions, also inside the bulk and between close spikes.
+
+    Catches: values that pass for converged by a residual that is small beside ω²max and large beside the bulk.
+    """
+    exact = np.sort(np.r_[bulk, others])
+    target = callable_target(_independent, {"x": np.zeros(300)}, {"scale": exact**-0.5})
+    modes, _ = lanczos_modes(target, identity_metric(300), np.zeros((1, 300)), np.random.default_rng(5), 60)
+    distance = np.abs(modes.squared[:, None] - exact).min(1)
+    assert np.all(distance <= (modes.errors + 1e-13) * exact[-1])
+    converged = modes.errors <= 1e-8
+    assert 1 <= converged.sum() < 60
+    assert np.all(distance[converged] <= 1e-8 * exact[-1])
+
+
 def test_the_residual_bounds_an_unconverged_end():
     """An eigenvalue lies within the stated error of every Ritz value. Catches: residuals of the wrong component."""
     dim = 40
