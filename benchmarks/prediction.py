@@ -16,7 +16,16 @@ import numpy as np
 
 from benchmarks.problems import load
 
-REAL = ("logistic_25", "glmm_57", "regression_unscaled", "arK-arK", "nes2000-nes", "kidiq-kidscore_interaction")
+FEW = {f"{kind}_{dim}": (kind, dim) for kind in ("few_equal", "few_slow", "few_fast") for dim in (4, 8)}
+REAL = (
+    "logistic_25",
+    "glmm_57",
+    "regression_unscaled",
+    "arK-arK",
+    "nes2000-nes",
+    "kidiq-kidscore_interaction",
+    "eight_schools-eight_schools_noncentered",
+)
 SPREADS = {
     "whitened_4": np.ones(4), "whitened_50": np.ones(50), "whitened_250": np.ones(250),
     "one_slow_4": np.r_[0.5, np.ones(49)], "one_slow_16": np.r_[0.25, np.ones(49)], "one_slow_64": np.r_[0.125, np.ones(49)],
@@ -24,6 +33,10 @@ SPREADS = {
     "log_uniform_16": np.geomspace(1, 4, 50), "log_uniform_256": np.geomspace(1, 16, 50),
     "two_clusters_16": np.r_[np.full(25, 0.25), np.ones(25)],
 }  # fmt: skip
+SPREADS |= {
+    name: np.r_[{"few_equal": 1.0, "few_slow": 0.25, "few_fast": 4.0}[kind], np.ones(dim - 1)]
+    for name, (kind, dim) in FEW.items()
+}
 COLUMNS = (
     "problem", "metric", "kernel", "verdict", "wanted_acceptance", "acceptance", "predicted", "measured", "ratio",
     "predicted_square", "measured_square",

@@ -9,7 +9,7 @@ import math
 from pathlib import Path
 from statistics import geometric_mean, median
 
-from benchmarks.plot import plot
+from benchmarks.plot import CANNOT_RUN, plot
 from benchmarks.run import key_of, read_rows
 
 OURS = ("monochord/auto/nuts", "monochord/auto/hmc")
@@ -105,6 +105,49 @@ def left_table(rows: list[dict], ours: str) -> str:
     return "\n".join(lines) if len(lines) > 2 else f"No peer leaves the ratio of {ours}."
 
 
+def target_table(rows: list[dict], ours: tuple[str, ...]) -> str:
+    """Markdown: for each problem the cheapest other package that was judged right, CmdStan's published cost, and ours.
+
+    It is against the second column that ours are to be read; published costs are judged by nobody and stand apart.
+    """
+    groups, names = grouped(rows), peers(rows)
+    heads = ("problem", "cheapest right peer", "its grads@400", "peers right", "published", *ours)
+    lines = [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
+    for problem in dict.fromkeys(problem for problem, _ in groups):
+        made = {peer: groups[problem, peer] for peer in names if (problem, peer) in groups}
+        published = [row for group in made.values() for row in group if "source" in row]
+        tried = {peer: group for peer, group in made.items() if not any(_is_elsewhere(row) for row in group)}
+        right = {
+            peer: median(row["grads_at_400"] for row in group)
+            for peer, group in tried.items()
+            if all(row["status"] == "ok" for row in group)
+        }
+        best = min(right, key=lambda peer: right[peer]) if right else None
+        cells = [problem, best or "none", f"{right[best]:,.0f}" if best else "-", f"{len(right)} of {len(tried)}"]
+        cells += [f"{published[0]['grads_at_400']:,}" if published else "-"]
+        cells += [_cell(groups.get((problem, method), [])) for method in ours]
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def _is_elsewhere(row: dict) -> bool:
+    """Whether a row is somebody else's, or of a program that is not installed here."""
+    return "source" in row or row["reason"].startswith(CANNOT_RUN)
+
+
+def reasons_table(rows: list[dict]) -> str:
+    """Markdown: how many of each peer's rows are right, and why the others are not."""
+    lines = ["| peer | right | R-hat | ESS | wrong | timed out | other |", "|---|---|---|---|---|---|---|"]
+    for peer in peers(rows):
+        made = [row for row in rows if row["method"] == peer]
+        counts = dict.fromkeys(("ok", "R-hat", "ESS", "wrong", "timed out", "other"), 0)
+        for row in made:
+            kinds = [kind for kind in counts if row["reason"].startswith(kind)] if row["status"] != "ok" else ["ok"]
+            counts[kinds[0] if kinds else "other"] += 1
+        lines.append(f"| {peer} | {counts.pop('ok')} of {len(made)} | {' | '.join(map(str, counts.values()))} |")
+    return "\n".join(lines)
+
+
 def failure_table(rows: list[dict]) -> str:
     """Markdown: every failed row of ours with its reason and the gradients that count ten times."""
     lines = ["| failure of ours | problem | seed | why | gradients spent |", "|---|---|---|---|---|"]
@@ -137,7 +180,7 @@ def timing_table(rows: list[dict]) -> str:
 
 
 def unjudged(rows: list[dict]) -> str:
-    """A line for each method with rows that enter as right although nobody stated their R-hat."""
+    """Lines that say which right rows were judged by less: without an R-hat, or without a truth."""
     found: dict[str, list[dict]] = {}
     for row in rows:
         if row["status"] == "ok" and row.get("r_hat") is None:
@@ -146,6 +189,11 @@ def unjudged(rows: list[dict]) -> str:
         f"Not judged, enters as right: {method} on {len(group)} problems ({group[0]['reason'] or 'R-hat is not stated'})"
         for method, group in found.items()
     ]
+    without = list(
+        dict.fromkeys(row["problem"] for row in rows if row["status"] == "ok" and row.get("within", 0) is None)
+    )
+    if without:
+        lines.append(f"Judged by R-hat and ESS alone, as no truth was known when they were made: {', '.join(without)}")
     return "\n".join(lines) or "Every row that counts as right was judged by its R-hat, ESS and errors."
 
 
@@ -159,7 +207,12 @@ def main() -> None:
     found = {key_of(row): row for path in options.files for row in read_rows(path)}  # a later file wins
     rows = list(found.values())
     ours_here = [ours for ours in options.ours if any(row["method"] == ours for row in rows)]
-    parts = [table(rows), *(ratio_table(rows, ours) for ours in ours_here)]
+    parts = [
+        target_table(rows, tuple(ours_here)),
+        reasons_table(rows),
+        table(rows),
+        *(ratio_table(rows, ours) for ours in ours_here),
+    ]
     parts += [*(left_table(rows, ours) for ours in ours_here), failure_table(rows), unjudged(rows)]
     parts += [timing_table(rows)]
     print("\n\n".join(part for part in parts if part))

@@ -79,7 +79,7 @@ def diagnose(
     if verdict != "do not use" and rows["fitted"].indefinite_share.value > MANY_INDEFINITE:
         notes += (INDEFINITE_NOTE,)
     if where.probes is None:
-        notes += (f"C(M) needs {MIN_PROBES} points that have left the fit: take at=\"fit\", or draws of the posterior.",)
+        notes += (f'C(M) needs {MIN_PROBES} points that have left the fit: take at="fit", or draws of the posterior.',)
     if any(row.is_lower_bound for row in rows.values()):
         notes += (
             "≥: Lanczos has not reached the slowest direction, so κ is at least that and the costs may be higher.",

@@ -248,3 +248,58 @@ def test_lanczos_does_not_recompile_for_new_data():
     lanczos_modes(_curved(9, 2), identity_metric(9), np.ones((2, 9)), np.random.default_rng(1), 5)
     assert _tridiagonal._cache_size() == count
     assert jax.config.jax_enable_x64
+
+
+def test_the_text_names_directions_only_where_they_stand_out():
+    """Catches: noise in an eigenvector of a round spectrum sold as a direction, and a lone outlier called a crowd."""
+    dim = 12
+    scale = np.r_[np.ones(dim - 1), 0.1]
+    target = callable_target(_independent, {"x": np.zeros(dim)}, {"scale": scale})
+    text = str(mc.spectrum(target, Gaussian(np.zeros(dim), DiagonalMetric(scale)), seed=1))
+    lines = {line.split()[0]: line for line in text.splitlines() if line.startswith("  ")}
+    assert "slowest: one of about 11 alike" in lines["identity"]
+    assert f"fastest: 1.00 x[{dim - 1}]" in text
+    assert "all alike" in lines["fitted"] and "slowest" not in lines["fitted"]
+    assert max(len(line) for line in text.split("directions")[0].splitlines()) <= 80
+
+
+def test_the_text_says_what_it_cannot_see():
+    """Funnel under a Gaussian by hand; few coordinates; a single point. Catches: figures without their limits."""
+    funnel = funnel_target(5)
+    text = str(mc.spectrum(funnel, Gaussian(np.zeros(5), DiagonalMetric(np.ones(5))), seed=1))
+    assert "curvature turns over" in text and "NUTS is predicted from 7" in text
+    place = str(mc.spectrum(funnel, Gaussian(np.zeros(5), DiagonalMetric(np.ones(5))), seed=1, at="mean"))
+    assert "curvature turns over" not in place
+    assert "The Hessian is definite there." in place and "C(M) needs 16 points" in place
+
+
+def test_cells_round_to_the_error():
+    """Catches: digits beyond the error, 1e+01 for 12, an error swallowed."""
+    from monochord.spectra._text import brief
+
+    shown = {
+        (104.2, 16.1): "104 ± 16", (0.5391, 0.0123): "0.54 ± 0.01", (88.9, 12.3): "89 ± 12", (3.0, np.nan): "3",
+        (26.151, 1e-9): "26.2", (np.inf, np.nan): "inf", (4.0e7, 3e5): "4e+07 ± 3e+05", (0.0, 0.04): "0.00 ± 0.04",
+    }  # fmt: skip
+    for (value, error), text in shown.items():
+        assert brief(mc.Estimate(value, error, 9)) == text
+    assert brief(None) == "–" and brief(mc.Estimate(np.nan, np.nan, 9)) == "–"
+
+
+def test_nuts_is_predicted_only_where_its_law_holds(stiff, gaussian):
+    """Six coordinates: none. Catches: a figure 1.6 times off that looks like the others."""
+    rows = mc.spectrum(stiff, gaussian, seed=1)
+    assert np.isnan(rows["fitted"].gradients_per_effective_draw_nuts.value)
+    assert np.isfinite(rows["fitted"].gradients_per_effective_draw.value)
+    seven = gaussian_target(np.zeros(7), np.diag(np.geomspace(0.1, 9, 7)))
+    rows = mc.spectrum(seven, Gaussian(np.zeros(7), DiagonalMetric(np.geomspace(0.3, 3, 7) ** 2)), seed=1)
+    assert np.isfinite(rows["identity"].gradients_per_effective_draw_nuts.value)
+
+
+def test_a_share_of_none_is_not_known_exactly():
+    """Catches: 0 of 8 points stated as 0 ± 0."""
+    from monochord.spectra import indefinite_share
+
+    none, half = indefinite_share(np.ones(8)), indefinite_share(np.array([-1.0, 1.0] * 4))
+    assert none.value == 0 and 0.03 < none.standard_error < 0.1
+    assert half.value == 0.5 and half.standard_error == pytest.approx(0.158, abs=0.005)

@@ -5,6 +5,7 @@ import math
 import numpy as np
 
 from monochord.estimate import Estimate
+from monochord.spectra._cost import MIN_NUTS_MODES
 
 COLUMNS = (
     ("metric", None), ("κ", "kappa"), ("κ_L", "kappa_langmore"), ("period", "period"), ("step limit", "step_limit"),
@@ -67,7 +68,7 @@ def ends(spectrum) -> list[str]:
 
 
 def _crowd(row, omega: Estimate, end: float) -> str:
-    """ "one of about 12 alike, " where other modes are within 5 % or two standard errors of an end, else nothing."""
+    """How many modes are within 5 %, or two standard errors, of an end; nothing for one alone."""
     noise = 4.0 * omega.standard_error / omega.value if omega.value > 0 else 0.0  # of ω², which has twice ω's
     near = np.abs(row.squared_frequencies - end) <= max(ALIKE - 1.0, np.nan_to_num(noise)) * abs(end)
     count = float(row.mode_weights[near].sum())
@@ -83,6 +84,8 @@ def footnotes(spectrum) -> list[str]:
         "HMC with jittered length, mean a quarter of the slowest period.",
         f"{_indefinite(share)} This took {spectrum.gradients:,} gradients.",
     ]
+    if math.isnan(spectrum.table[0].gradients_per_effective_draw_nuts.value) and spectrum.table[0].omega_min.value > 0:
+        text.append(f"NUTS is predicted from {MIN_NUTS_MODES} coordinates on: its law needs many of them.")
     return [*text, *spectrum.notes]
 
 
