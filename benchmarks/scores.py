@@ -1,7 +1,7 @@
 """Tables and scores from rows alone.
 
 Run: python -m benchmarks.scores results/peers.jsonl [more.jsonl] [--ours monochord/auto/nuts] [--plot out.png]
-A failure of ours counts ten times the gradients it spent; a peer's failure leaves its ratio and is listed.
+[--notes NOTES.md], which writes the shorter tables between the two markers of that file. A failure of ours counts ten times the gradients it spent; a peer's failure leaves its ratio and is listed.
 """
 
 import argparse
@@ -14,6 +14,8 @@ from benchmarks.run import key_of, read_rows
 
 OURS = ("monochord/auto/nuts", "monochord/auto/hmc")
 FAILURE_FACTOR = 10
+NOTES_MARKERS = ("<!-- tables of benchmarks.scores -->", "<!-- end of tables -->")
+NEAR_MISS = 1.02  # an R-hat below it at an ESS of some hundreds may be noise
 
 
 def cost(row: dict, is_ours: bool) -> float | None:
@@ -137,15 +139,22 @@ def _is_elsewhere(row: dict) -> bool:
 
 def reasons_table(rows: list[dict]) -> str:
     """Markdown: how many of each peer's rows are right, and why the others are not."""
-    lines = ["| peer | right | R-hat | ESS | wrong | timed out | other |", "|---|---|---|---|---|---|---|"]
+    lines = [f"| peer | right | R-hat < {NEAR_MISS} | R-hat | ESS | wrong | timed out | other |", "|---" * 8 + "|"]
     for peer in peers(rows):
         made = [row for row in rows if row["method"] == peer]
-        counts = dict.fromkeys(("ok", "R-hat", "ESS", "wrong", "timed out", "other"), 0)
+        counts = dict.fromkeys(("ok", "near", "R-hat", "ESS", "wrong", "timed out", "other"), 0)
         for row in made:
-            kinds = [kind for kind in counts if row["reason"].startswith(kind)] if row["status"] != "ok" else ["ok"]
-            counts[kinds[0] if kinds else "other"] += 1
+            counts[_kind(row, counts)] += 1
         lines.append(f"| {peer} | {counts.pop('ok')} of {len(made)} | {' | '.join(map(str, counts.values()))} |")
     return "\n".join(lines)
+
+
+def _kind(row: dict, kinds) -> str:
+    """Return "ok", or the kind of a failed row's first reason."""
+    if row["status"] == "ok":
+        return "ok"
+    kind = next((kind for kind in kinds if row["reason"].startswith(kind)), "other")
+    return "near" if kind == "R-hat" and float(row.get("r_hat", math.inf)) < NEAR_MISS else kind
 
 
 def failure_table(rows: list[dict]) -> str:
@@ -197,25 +206,41 @@ def unjudged(rows: list[dict]) -> str:
     return "\n".join(lines) or "Every row that counts as right was judged by its R-hat, ESS and errors."
 
 
+def write_notes(path: Path, tables: list[str]) -> None:
+    """Put `tables` between the markers of the text at `path`; the rest stays.
+
+    **Raises** `ValueError` where the markers are not there.
+    """
+    before, found, rest = path.read_text().partition(NOTES_MARKERS[0])
+    _, ended, after = rest.partition(NOTES_MARKERS[1])
+    if not (found and ended):
+        raise ValueError(
+            f"`{path}` lacks the lines {NOTES_MARKERS[0]} and {NOTES_MARKERS[1]}. Add them where tables belong."
+        )
+    path.write_text("\n\n".join([before + found, *tables, ended + after]))
+
+
 def main() -> None:
-    """Print the tables; draw the plot if asked."""
+    """Print the tables; draw the plot and fill the notes if asked."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("files", type=Path, nargs="+")
     parser.add_argument("--ours", nargs="*", default=list(OURS))
     parser.add_argument("--plot", type=Path)
+    parser.add_argument("--notes", type=Path)
     options = parser.parse_args()
     found = {key_of(row): row for path in options.files for row in read_rows(path)}  # a later file wins
     rows = list(found.values())
     ours_here = [ours for ours in options.ours if any(row["method"] == ours for row in rows)]
-    parts = [
+    short = [
         target_table(rows, tuple(ours_here)),
         reasons_table(rows),
-        table(rows),
         *(ratio_table(rows, ours) for ours in ours_here),
     ]
-    parts += [*(left_table(rows, ours) for ours in ours_here), failure_table(rows), unjudged(rows)]
-    parts += [timing_table(rows)]
+    short += [failure_table(rows), unjudged(rows)]
+    parts = [*short, table(rows), *(left_table(rows, ours) for ours in ours_here), timing_table(rows)]
     print("\n\n".join(part for part in parts if part))
+    if options.notes:
+        write_notes(options.notes, short)
     if options.plot:
         plot(grouped(rows), options.plot, tuple(options.ours))
 

@@ -77,8 +77,9 @@ def test_reasons_are_counted_for_each_peer():
         _row("peer/a", grads_at_400=4), _row("peer/a", "failed", problem="q"),
         _row("peer/a", "failed", problem="r") | {"reason": "timed out after 9 s"},
         _row("peer/a", "failed", problem="s") | {"reason": "KeyError: x"}, _row("monochord/a", "failed"),
+        _row("peer/a", "failed", problem="t", r_hat=1.012), _row("peer/a", "failed", problem="u", r_hat="inf"),
     ]  # fmt: skip
-    assert scores.reasons_table(rows).splitlines()[2:] == ["| peer/a | 1 of 4 | 1 | 0 | 0 | 1 | 1 |"]
+    assert scores.reasons_table(rows).splitlines()[2:] == ["| peer/a | 1 of 6 | 1 | 2 | 0 | 0 | 1 | 1 |"]
 
 
 def test_the_table_has_no_blank_cell():
@@ -157,3 +158,17 @@ def test_our_rows_of_another_commit_are_made_again_when_asked(tmp_path, monkeypa
         run.main()
         assert made == expected
     assert [row.get("r_hat") for row in run.read_rows(path) if row["method"] == "monochord/auto/nuts"] == [1.5]
+
+
+def test_notes_keep_their_text_around_the_tables(tmp_path):
+    """Catches: text that is lost, tables that pile up with each run, a file without markers written over."""
+    path = tmp_path / "NOTES.md"
+    path.write_text("\n\n".join(["# Head", scores.NOTES_MARKERS[0], "old", scores.NOTES_MARKERS[1], "tail\n"]))
+    for tables in (["a", "b"], ["c"]):
+        scores.write_notes(path, tables)
+        begin, end = scores.NOTES_MARKERS
+        assert path.read_text() == "\n\n".join(["# Head\n\n" + begin, *tables, end + "\n\ntail\n"])
+    path.write_text("plain")
+    with pytest.raises(ValueError, match="lacks the lines"):
+        scores.write_notes(path, ["a"])
+    assert path.read_text() == "plain"
