@@ -68,6 +68,13 @@ def read_rows(path: Path) -> list[dict]:
     return list({key_of(row): row for row in rows}.values())
 
 
+def drop_half_line(path: Path) -> None:
+    """Cut off what a killed run left of its last row, which would spoil the next one."""
+    if path.exists():
+        text = path.read_bytes()
+        path.write_bytes(text[: text.rfind(b"\n") + 1])
+
+
 def key_of(row: dict) -> tuple[str, str, int]:
     """What identifies a row."""
     return row["problem"], row["method"], row["seed"]
@@ -162,6 +169,7 @@ def main() -> None:
     options = parse()
     path = options.output or FOLDER / "results" / f"{options.set}.jsonl"
     path.parent.mkdir(parents=True, exist_ok=True)
+    drop_half_line(path)
     commit = current_commit() if options.stale else None
     made = {
         key_of(row)

@@ -206,6 +206,12 @@ def unjudged(rows: list[dict]) -> str:
     return "\n".join(lines) or "Every row that counts as right was judged by its R-hat, ESS and errors."
 
 
+def seconds_line(rows: list[dict]) -> str:
+    """How long the rows that were made here took to make."""
+    made = [row["seconds_row"] for row in rows if "seconds_row" in row]
+    return f"{len(made)} rows took {sum(made):,.0f} s in all."
+
+
 def write_notes(path: Path, tables: list[str]) -> None:
     """Put `tables` between the markers of the text at `path`; the rest stays.
 
@@ -236,7 +242,7 @@ def main() -> None:
         reasons_table(rows),
         *(ratio_table(rows, ours) for ours in ours_here),
     ]
-    short += [failure_table(rows), unjudged(rows)]
+    short += [failure_table(rows), unjudged(rows), seconds_line(rows)]
     parts = [*short, table(rows), *(left_table(rows, ours) for ours in ours_here), timing_table(rows)]
     print("\n\n".join(part for part in parts if part))
     if options.notes:

@@ -130,6 +130,8 @@ def test_run_resumes(tmp_path, monkeypatch):
     monkeypatch.setattr(sys, "argv", ["run", "--problems", "arK", "--methods", "nutpie", "--output", str(path)])
     run.main()
     assert len(made) == 2
+    with path.open("a") as file:
+        file.write('{"problem": "arK-arK", "meth')  # as a killed run leaves it
     run.main()
     assert len(made) == 2
     assert len([json.loads(line) for line in path.read_text().splitlines()]) == 2
