@@ -29,7 +29,7 @@ bench-full: $(VENV)/.bench
 	$(BIN)/python -m benchmarks.main_job
 	$(BIN)/python -m benchmarks.quick_start
 	$(BIN)/python -m benchmarks.run --set full --max-seconds 150 --output benchmarks/results/peers.jsonl
-	$(BIN)/python -m benchmarks.scores benchmarks/results/peers.jsonl
+	$(BIN)/python -m benchmarks.scores benchmarks/results/peers.jsonl --plot benchmarks/results/peers.png --notes benchmarks/NOTES.md
 
 $(VENV)/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11) and 'Monochord needs Python 3.11 or newer: make PYTHON=/path/to/python')"

@@ -16,7 +16,16 @@ import numpy as np
 
 from benchmarks.problems import load
 
-REAL = ("logistic_25", "glmm_57", "regression_unscaled", "arK-arK", "nes2000-nes", "kidiq-kidscore_interaction")
+FEW = {f"{kind}_{dim}": (kind, dim) for kind in ("few_equal", "few_slow", "few_fast") for dim in (4, 8)}
+REAL = (
+    "logistic_25",
+    "glmm_57",
+    "regression_unscaled",
+    "arK-arK",
+    "nes2000-nes",
+    "kidiq-kidscore_interaction",
+    "eight_schools-eight_schools_noncentered",
+)
 SPREADS = {
     "whitened_4": np.ones(4), "whitened_50": np.ones(50), "whitened_250": np.ones(250),
     "one_slow_4": np.r_[0.5, np.ones(49)], "one_slow_16": np.r_[0.25, np.ones(49)], "one_slow_64": np.r_[0.125, np.ones(49)],
@@ -24,8 +33,12 @@ SPREADS = {
     "log_uniform_16": np.geomspace(1, 4, 50), "log_uniform_256": np.geomspace(1, 16, 50),
     "two_clusters_16": np.r_[np.full(25, 0.25), np.ones(25)],
 }  # fmt: skip
+SPREADS |= {
+    name: np.r_[{"few_equal": 1.0, "few_slow": 0.25, "few_fast": 4.0}[kind], np.ones(dim - 1)]
+    for name, (kind, dim) in FEW.items()
+}
 COLUMNS = (
-    "problem", "metric", "kernel", "verdict", "wanted_acceptance", "acceptance", "predicted", "measured", "ratio",
+    "problem", "dim", "metric", "kernel", "verdict", "wanted_acceptance", "acceptance", "predicted", "measured", "ratio",
     "predicted_square", "measured_square",
 )  # fmt: skip
 
@@ -78,7 +91,7 @@ def _row(name, target, fit, row, metric, kernel, draws, seed) -> dict:
     measured, square = (gradients / smallest_bulk_ess(part) for part in (x, (x - x.mean((0, 1))) ** 2))
     predicted = row.gradients_per_effective_draw.value if kernel == "hmc" else nuts.draw
     return {
-        "problem": name, "metric": row.metric, "kernel": kernel, "verdict": fit.verdict, "wanted_acceptance": 0.8,
+        "problem": name, "dim": target.dim, "metric": row.metric, "kernel": kernel, "verdict": fit.verdict, "wanted_acceptance": 0.8,
         "acceptance": round(float(data.sample_stats.acceptance_rate.mean()), 3),
         "predicted": round(predicted, 2), "measured": round(measured, 2), "ratio": round(predicted / measured, 3),
         "predicted_square": round(row.gradients_per_effective_square.value if kernel == "hmc" else nuts.square, 2),
@@ -99,8 +112,25 @@ def smallest_bulk_ess(x: np.ndarray) -> float:
     return min(float(array_stats.ess(x[:, :, i], chain_axis=0, draw_axis=1, method="bulk")) for i in range(x.shape[2]))
 
 
+def summary(rows: list[dict]) -> str:
+    """Markdown: the range of acceptance and of predicted over measured, by kernel and by whether it is to be believed."""
+    from monochord.spectra._cost import MIN_NUTS_MODES
+
+    groups: dict[str, list[dict]] = {}
+    for row in rows:
+        few = row["kernel"] == "nuts" and int(row["dim"]) < MIN_NUTS_MODES
+        kind = f"{row['verdict']}, few coordinates" if few else row["verdict"]
+        groups.setdefault(f"{row['kernel']}, {kind}", []).append(row)
+    lines = ["| kernel, verdict | rows | acceptance | predicted / measured |", "|---|---|---|---|"]
+    for name, group in groups.items():
+        accept, ratio = ([float(row[column]) for row in group] for column in ("acceptance", "ratio"))
+        spans = f"{min(accept):.2f} to {max(accept):.2f} | {min(ratio):.2f} to {max(ratio):.2f}"
+        lines.append(f"| {name} | {len(group)} | {spans} |")
+    return "\n".join(lines)
+
+
 def main() -> None:
-    """Print and write the rows."""
+    """Print and write the rows, or sum up those of the file."""
     import jax
 
     jax.config.update("jax_enable_x64", True)
@@ -108,7 +138,12 @@ def main() -> None:
     parser.add_argument("--problems", nargs="*", default=[*REAL, *SPREADS])
     parser.add_argument("--draws", type=int, default=2000)
     parser.add_argument("--output", type=Path, default=Path(__file__).parent / "results" / "prediction.csv")
+    parser.add_argument("--summary", action="store_true", help="sum up the rows of the file, make none")
     options = parser.parse_args()
+    if options.summary:
+        with options.output.open() as file:
+            print(summary(list(csv.DictReader(file))))
+        return
     with options.output.open("w", newline="") as file:
         writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
         writer.writeheader()

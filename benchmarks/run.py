@@ -2,7 +2,8 @@
 
 Run: python -m benchmarks.run --set quick|full [--seeds 1] [--output rows.jsonl] [--max-seconds 150] [--timing]
 A row already in the file is not made again, so the same command resumes; failed rows count as made, unless
-`--retry` is given. `--problems` and `--methods` narrow the set (prefixes).
+`--retry` is given, and our own rows of another commit, unless `--stale` is. The last row of a key counts.
+`--problems` and `--methods` narrow the set (prefixes).
 """
 
 import argparse
@@ -67,6 +68,13 @@ def read_rows(path: Path) -> list[dict]:
     return list({key_of(row): row for row in rows}.values())
 
 
+def drop_half_line(path: Path) -> None:
+    """Cut off what a killed run left of its last row, which would spoil the next one."""
+    if path.exists():
+        text = path.read_bytes()
+        path.write_bytes(text[: text.rfind(b"\n") + 1])
+
+
 def key_of(row: dict) -> tuple[str, str, int]:
     """What identifies a row."""
     return row["problem"], row["method"], row["seed"]
@@ -126,6 +134,18 @@ def make_row(name: str, method: str, seed: int, options) -> dict:
     return row | {"reason": f"crashed with exit code {done.returncode}: {said[-1][:200] if said else ''}"}
 
 
+def is_stale(row: dict, commit: str) -> bool:
+    """Whether a row of ours was made at another commit than `commit`; uncommitted changes are not told apart."""
+    made_at = row.get("versions", {}).get("commit", "")
+    return row["method"].startswith("monochord/") and made_at.removesuffix("-dirty") != commit
+
+
+def current_commit() -> str:
+    """The commit of this checkout, as rows of ours state it."""
+    asked = ("git", "describe", "--always", "--abbrev=10")
+    return subprocess.run(asked, cwd=FOLDER, capture_output=True, text=True).stdout.strip()
+
+
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--set", choices=("quick", "full"), default="quick")
@@ -139,6 +159,7 @@ def parse() -> argparse.Namespace:
     )
     parser.add_argument("--timing", action="store_true", help="time each method without the counter, cold and warm")
     parser.add_argument("--retry", action="store_true", help="make failed rows again")
+    parser.add_argument("--stale", action="store_true", help="make our rows of other commits again")
     parser.add_argument("--posteriordb", help="folder of the reference posteriors")
     return parser.parse_args()
 
@@ -148,7 +169,13 @@ def main() -> None:
     options = parse()
     path = options.output or FOLDER / "results" / f"{options.set}.jsonl"
     path.parent.mkdir(parents=True, exist_ok=True)
-    made = {key_of(row) for row in read_rows(path) if not (options.retry and row["status"] == "failed")}
+    drop_half_line(path)
+    commit = current_commit() if options.stale else None
+    made = {
+        key_of(row)
+        for row in read_rows(path)
+        if not (options.retry and row["status"] == "failed") and not (commit and is_stale(row, commit))
+    }
     todo = [key for key in wanted(options) if key not in made]
     started = time.perf_counter()
     with path.open("a") as file:

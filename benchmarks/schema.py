@@ -32,6 +32,8 @@ def faults(row: dict) -> list[str]:
         found.append(f"blank: {', '.join(blank)}")
     if not found and sum(row[name] for name in GRADIENTS[:-1]) != row["gradients_total"]:
         found.append("gradients of the stages do not add up")
+    if row.get("seconds_cold") and "load_average" not in row:
+        found.append("timed, and no load_average")
     for name in ("seconds_cold", "seconds_warm", "seconds_counted"):
         found += _time_faults(name, row.get(name) or {})
     return found

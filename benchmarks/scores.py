@@ -1,7 +1,7 @@
 """Tables and scores from rows alone.
 
 Run: python -m benchmarks.scores results/peers.jsonl [more.jsonl] [--ours monochord/auto/nuts] [--plot out.png]
-A failure of ours counts ten times the gradients it spent; a peer's failure leaves its ratio and is listed.
+[--notes NOTES.md], which writes the shorter tables between the two markers of that file. A failure of ours counts ten times the gradients it spent; a peer's failure leaves its ratio and is listed.
 """
 
 import argparse
@@ -9,11 +9,13 @@ import math
 from pathlib import Path
 from statistics import geometric_mean, median
 
-from benchmarks.plot import plot
+from benchmarks.plot import CANNOT_RUN, plot
 from benchmarks.run import key_of, read_rows
 
 OURS = ("monochord/auto/nuts", "monochord/auto/hmc")
 FAILURE_FACTOR = 10
+NOTES_MARKERS = ("<!-- tables of benchmarks.scores -->", "<!-- end of tables -->")
+NEAR_MISS = 1.02  # an R-hat below it at an ESS of some hundreds may be noise
 
 
 def cost(row: dict, is_ours: bool) -> float | None:
@@ -105,6 +107,56 @@ def left_table(rows: list[dict], ours: str) -> str:
     return "\n".join(lines) if len(lines) > 2 else f"No peer leaves the ratio of {ours}."
 
 
+def target_table(rows: list[dict], ours: tuple[str, ...]) -> str:
+    """Markdown: for each problem the cheapest other package that was judged right, CmdStan's published cost, and ours.
+
+    It is against the second column that ours are to be read; published costs are judged by nobody and stand apart.
+    """
+    groups, names = grouped(rows), peers(rows)
+    heads = ("problem", "cheapest right peer", "its grads@400", "peers right", "published", *ours)
+    lines = [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
+    for problem in dict.fromkeys(problem for problem, _ in groups):
+        made = {peer: groups[problem, peer] for peer in names if (problem, peer) in groups}
+        published = [row for group in made.values() for row in group if "source" in row]
+        tried = {peer: group for peer, group in made.items() if not any(_is_elsewhere(row) for row in group)}
+        right = {
+            peer: median(row["grads_at_400"] for row in group)
+            for peer, group in tried.items()
+            if all(row["status"] == "ok" for row in group)
+        }
+        best = min(right, key=lambda peer: right[peer]) if right else None
+        cells = [problem, best or "none", f"{right[best]:,.0f}" if best else "-", f"{len(right)} of {len(tried)}"]
+        cells += [f"{published[0]['grads_at_400']:,}" if published else "-"]
+        cells += [_cell(groups.get((problem, method), [])) for method in ours]
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def _is_elsewhere(row: dict) -> bool:
+    """Whether a row is somebody else's, or of a program that is not installed here."""
+    return "source" in row or row["reason"].startswith(CANNOT_RUN)
+
+
+def reasons_table(rows: list[dict]) -> str:
+    """Markdown: how many of each peer's rows are right, and why the others are not."""
+    lines = [f"| peer | right | R-hat < {NEAR_MISS} | R-hat | ESS | wrong | timed out | other |", "|---" * 8 + "|"]
+    for peer in peers(rows):
+        made = [row for row in rows if row["method"] == peer]
+        counts = dict.fromkeys(("ok", "near", "R-hat", "ESS", "wrong", "timed out", "other"), 0)
+        for row in made:
+            counts[_kind(row, counts)] += 1
+        lines.append(f"| {peer} | {counts.pop('ok')} of {len(made)} | {' | '.join(map(str, counts.values()))} |")
+    return "\n".join(lines)
+
+
+def _kind(row: dict, kinds) -> str:
+    """Return "ok", or the kind of a failed row's first reason."""
+    if row["status"] == "ok":
+        return "ok"
+    kind = next((kind for kind in kinds if row["reason"].startswith(kind)), "other")
+    return "near" if kind == "R-hat" and float(row.get("r_hat", math.inf)) < NEAR_MISS else kind
+
+
 def failure_table(rows: list[dict]) -> str:
     """Markdown: every failed row of ours with its reason and the gradients that count ten times."""
     lines = ["| failure of ours | problem | seed | why | gradients spent |", "|---|---|---|---|---|"]
@@ -137,7 +189,7 @@ def timing_table(rows: list[dict]) -> str:
 
 
 def unjudged(rows: list[dict]) -> str:
-    """A line for each method with rows that enter as right although nobody stated their R-hat."""
+    """Lines that say which right rows were judged by less: without an R-hat, or without a truth."""
     found: dict[str, list[dict]] = {}
     for row in rows:
         if row["status"] == "ok" and row.get("r_hat") is None:
@@ -146,23 +198,55 @@ def unjudged(rows: list[dict]) -> str:
         f"Not judged, enters as right: {method} on {len(group)} problems ({group[0]['reason'] or 'R-hat is not stated'})"
         for method, group in found.items()
     ]
+    without = list(
+        dict.fromkeys(row["problem"] for row in rows if row["status"] == "ok" and row.get("within", 0) is None)
+    )
+    if without:
+        lines.append(f"Judged by R-hat and ESS alone, as no truth was known when they were made: {', '.join(without)}")
     return "\n".join(lines) or "Every row that counts as right was judged by its R-hat, ESS and errors."
 
 
+def seconds_line(rows: list[dict]) -> str:
+    """How long the rows that were made here took to make."""
+    made = [row["seconds_row"] for row in rows if "seconds_row" in row]
+    return f"{len(made)} rows took {sum(made):,.0f} s in all."
+
+
+def write_notes(path: Path, tables: list[str]) -> None:
+    """Put `tables` between the markers of the text at `path`; the rest stays.
+
+    **Raises** `ValueError` where the markers are not there.
+    """
+    before, found, rest = path.read_text().partition(NOTES_MARKERS[0])
+    _, ended, after = rest.partition(NOTES_MARKERS[1])
+    if not (found and ended):
+        raise ValueError(
+            f"`{path}` lacks the lines {NOTES_MARKERS[0]} and {NOTES_MARKERS[1]}. Add them where tables belong."
+        )
+    path.write_text("\n\n".join([before + found, *tables, ended + after]))
+
+
 def main() -> None:
-    """Print the tables; draw the plot if asked."""
+    """Print the tables; draw the plot and fill the notes if asked."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("files", type=Path, nargs="+")
     parser.add_argument("--ours", nargs="*", default=list(OURS))
     parser.add_argument("--plot", type=Path)
+    parser.add_argument("--notes", type=Path)
     options = parser.parse_args()
     found = {key_of(row): row for path in options.files for row in read_rows(path)}  # a later file wins
     rows = list(found.values())
     ours_here = [ours for ours in options.ours if any(row["method"] == ours for row in rows)]
-    parts = [table(rows), *(ratio_table(rows, ours) for ours in ours_here)]
-    parts += [*(left_table(rows, ours) for ours in ours_here), failure_table(rows), unjudged(rows)]
-    parts += [timing_table(rows)]
+    short = [
+        target_table(rows, tuple(ours_here)),
+        reasons_table(rows),
+        *(ratio_table(rows, ours) for ours in ours_here),
+    ]
+    short += [failure_table(rows), unjudged(rows), seconds_line(rows)]
+    parts = [*short, table(rows), *(left_table(rows, ours) for ours in ours_here), timing_table(rows)]
     print("\n\n".join(part for part in parts if part))
+    if options.notes:
+        write_notes(options.notes, short)
     if options.plot:
         plot(grouped(rows), options.plot, tuple(options.ours))
 

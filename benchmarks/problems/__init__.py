@@ -8,6 +8,7 @@ from pathlib import Path
 
 from . import _posteriordb, _simulated, _tables
 from ._problem import Moment, Problem
+from ._stored import with_stored_moments
 
 __all__ = ["Moment", "Problem", "load", "names"]
 
@@ -27,7 +28,7 @@ def load(name: str, posteriordb: str | Path | None = None) -> Problem:
         return _posteriordb.load(name, posteriordb)
     builders = _simulated.BUILDERS | _tables.BUILDERS
     if name in builders:
-        return builders[name]()
+        return with_stored_moments(builders[name]())
     raise ValueError(
         f"`load({name!r})` names no problem. Only the names in `names()` can be built. "
         f"Pass one of: {', '.join(names())}."

@@ -26,7 +26,13 @@ from monochord.spectra import (
 from monochord.targets import AbstractTarget, Evaluations, evaluate, hessian_products, hessians
 
 NUM_PROBES = 64
+MIN_PROBES = 16  # a variance of scores from fewer says nothing
 LANCZOS_DRAWS = 4  # each product then costs 8 gradients; the spread between draws gives the errors
+MANY_INDEFINITE = 0.1  # share of points above which averages of curvature hide what the sampler meets
+INDEFINITE_NOTE = (
+    "The curvature turns over at some of the points, as on the flanks of a funnel: averages hide it, no figure here sees "
+    "a neck, and the gradients needed may be several times those predicted."
+)
 FUNNEL_NOTE = (
     'The verdict on the fit is "do not use": predictions are unreliable here. On funnels C(M) flags the worst metric, '
     "but its fine order is wrong, and no constant metric mixes the neck."
@@ -70,6 +76,10 @@ def diagnose(
     make = _dense_rows if target.dim <= DENSE_LIMIT else _lanczos_rows
     rows, gradients = make(key, target, judged, where.points, target_accept, criteria)
     notes = (FUNNEL_NOTE,) if verdict == "do not use" else ()
+    if verdict != "do not use" and rows["fitted"].indefinite_share.value > MANY_INDEFINITE:
+        notes += (INDEFINITE_NOTE,)
+    if where.probes is None:
+        notes += (f'C(M) needs {MIN_PROBES} points that have left the fit: take at="fit", or draws of the posterior.',)
     if any(row.is_lower_bound for row in rows.values()):
         notes += (
             "≥: Lanczos has not reached the slowest direction, so κ is at least that and the costs may be higher.",
@@ -89,14 +99,14 @@ def _where(key, target, gaussian: Gaussian, at, num_draws: int) -> Where:
         return Where(gaussian.sample(rng, count), f"averaged over {count} draws of the fit", probes, cost.gradients)
     points, phrase = _given(at, target)
     spread = points[np.unique(np.linspace(0, len(points) - 1, max(num_draws, _num_probes(target.dim))).astype(int))]
-    probes = evaluate(target, spread) if len(spread) >= 16 else None
+    probes = evaluate(target, spread) if len(spread) >= MIN_PROBES else None
     chosen = spread[np.unique(np.linspace(0, len(spread) - 1, num_draws).astype(int))]
     return Where(chosen, phrase.format(len(chosen)), probes, 0 if probes is None else len(spread))
 
 
 def _num_probes(dim: int) -> int:
     """Fewer in very many dimensions, where each tells as much as many and costs as much memory."""
-    return min(NUM_PROBES, max(16, 200_000 // dim))
+    return min(NUM_PROBES, max(MIN_PROBES, 200_000 // dim))
 
 
 def _given(at, target: AbstractTarget) -> tuple[np.ndarray, str]:

@@ -95,6 +95,8 @@ def test_faults_are_found(timed_row):
         ({"seconds_warm": timed_row["seconds_warm"] | {"compile": 5.0}}, "seconds_warm does not add up"),
     ):
         assert expected in " ".join(schema.faults(timed_row | change)), change
+    unloaded = {name: value for name, value in timed_row.items() if name != "load_average"}
+    assert schema.faults(unloaded) == ["timed, and no load_average"]
 
 
 def test_published_rows_say_what_they_lack(tmp_path, monkeypatch):

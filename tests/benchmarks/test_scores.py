@@ -50,6 +50,38 @@ def test_rows_without_r_hat_are_named():
     assert "peer/b" not in text
 
 
+def test_rows_without_a_truth_are_named():
+    rows = [
+        _row("peer/a", grads_at_400=30, r_hat=1.0, within=None),
+        _row("peer/b", grads_at_400=9, r_hat=1.0, within=True),
+    ]
+    assert "no truth was known when they were made: p" in scores.unjudged(rows)
+    assert "truth" not in scores.unjudged(rows[1:])
+
+
+def test_the_target_is_the_cheapest_peer_that_was_judged_right():
+    """Catches: a failed or merely published row as the target."""
+    rows = [
+        _row("cmdstan/diagonal", grads_at_400=10, source="elsewhere"), _row("peer/a", "failed", grads_at_400=20),
+        _row("peer/b", grads_at_400=4000), _row("peer/c", grads_at_400=3000), _row("monochord/a", grads_at_400=70),
+        _row("peer/a", "failed", problem="q"),
+    ]  # fmt: skip
+    lines = scores.target_table(rows, ("monochord/a",)).splitlines()
+    assert lines[2:] == [
+        "| p | peer/c | 3,000 | 2 of 3 | 10 | 70 |", "| q | none | - | 0 of 1 | - | not run |",
+    ]  # fmt: skip
+
+
+def test_reasons_are_counted_for_each_peer():
+    rows = [
+        _row("peer/a", grads_at_400=4), _row("peer/a", "failed", problem="q"),
+        _row("peer/a", "failed", problem="r") | {"reason": "timed out after 9 s"},
+        _row("peer/a", "failed", problem="s") | {"reason": "KeyError: x"}, _row("monochord/a", "failed"),
+        _row("peer/a", "failed", problem="t", r_hat=1.012), _row("peer/a", "failed", problem="u", r_hat="inf"),
+    ]  # fmt: skip
+    assert scores.reasons_table(rows).splitlines()[2:] == ["| peer/a | 1 of 6 | 1 | 2 | 0 | 0 | 1 | 1 |"]
+
+
 def test_the_table_has_no_blank_cell():
     rows = [
         _row("monochord/a", grads_at_400=3000),
@@ -98,6 +130,47 @@ def test_run_resumes(tmp_path, monkeypatch):
     monkeypatch.setattr(sys, "argv", ["run", "--problems", "arK", "--methods", "nutpie", "--output", str(path)])
     run.main()
     assert len(made) == 2
+    with path.open("a") as file:
+        file.write('{"problem": "arK-arK", "meth')  # as a killed run leaves it
     run.main()
     assert len(made) == 2
     assert len([json.loads(line) for line in path.read_text().splitlines()]) == 2
+
+
+def test_our_rows_of_another_commit_are_made_again_when_asked(tmp_path, monkeypatch):
+    """Catches: a rerun that leaves columns of several states of the code, or makes peers' rows again."""
+    for name, value in (("baseline_rows", lambda folder: []), ("find_folder", lambda folder: tmp_path)):
+        monkeypatch.setattr(run, name, value)
+    monkeypatch.setattr(run, "current_commit", lambda: "new")
+    path, made = tmp_path / "rows.jsonl", []
+    rows = [
+        _row("monochord/auto/nuts", problem="arK-arK", versions={"commit": "old-dirty"}),
+        _row("monochord/auto/hmc", problem="arK-arK", versions={"commit": "new-dirty"}),
+        _row("nutpie/diagonal", problem="arK-arK", versions={}), _row("nutpie/low_rank", problem="arK-arK"),
+    ]  # fmt: skip
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+    def make_row(name, method, seed, options):
+        made.append(method)
+        return _row(method, problem=name, versions={"commit": "new"}, r_hat=1.5)
+
+    monkeypatch.setattr(run, "make_row", make_row)
+    for flags, expected in (([], []), (["--stale"], ["monochord/auto/nuts"]), (["--stale"], ["monochord/auto/nuts"])):
+        monkeypatch.setattr(sys, "argv", ["run", "--problems", "arK", "--output", str(path), *flags])
+        run.main()
+        assert made == expected
+    assert [row.get("r_hat") for row in run.read_rows(path) if row["method"] == "monochord/auto/nuts"] == [1.5]
+
+
+def test_notes_keep_their_text_around_the_tables(tmp_path):
+    """Catches: text that is lost, tables that pile up with each run, a file without markers written over."""
+    path = tmp_path / "NOTES.md"
+    path.write_text("\n\n".join(["# Head", scores.NOTES_MARKERS[0], "old", scores.NOTES_MARKERS[1], "tail\n"]))
+    for tables in (["a", "b"], ["c"]):
+        scores.write_notes(path, tables)
+        begin, end = scores.NOTES_MARKERS
+        assert path.read_text() == "\n\n".join(["# Head\n\n" + begin, *tables, end + "\n\ntail\n"])
+    path.write_text("plain")
+    with pytest.raises(ValueError, match="lacks the lines"):
+        scores.write_notes(path, ["a"])
+    assert path.read_text() == "plain"

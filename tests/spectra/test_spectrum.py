@@ -105,6 +105,31 @@ def test_lanczos_agrees_with_dense_solves(kind):
     assert modes.weights.sum() == pytest.approx(dim)
 
 
+@pytest.mark.parametrize(
+    ("bulk", "others"),
+    [
+        (np.geomspace(1, 1e4, 300), []),
+        (np.linspace(0.9, 1.1, 295), [0.01, 0.0105, 50, 50.5, 80]),
+        (np.linspace(0.9, 1.1, 298), [50, 50.0001]),
+        (np.linspace(0.9, 1.1, 298), [1.13, 1.2]),
+    ],
+    ids=["wide", "spikes", "close", "edge"],
+)
+def test_every_converged_ritz_value_is_an_eigenvalue(bulk, others):
+    """To 1e-8 of ω²max, with 60 products in 300 dimensions, also inside the bulk and between close spikes.
+
+    Catches: values that pass for converged by a residual that is small beside ω²max and large beside the bulk.
+    """
+    exact = np.sort(np.r_[bulk, others])
+    target = callable_target(_independent, {"x": np.zeros(300)}, {"scale": exact**-0.5})
+    modes, _ = lanczos_modes(target, identity_metric(300), np.zeros((1, 300)), np.random.default_rng(5), 60)
+    distance = np.abs(modes.squared[:, None] - exact).min(1)
+    assert np.all(distance <= (modes.errors + 1e-13) * exact[-1])
+    converged = modes.errors <= 1e-8
+    assert 1 <= converged.sum() < 60
+    assert np.all(distance[converged] <= 1e-8 * exact[-1])
+
+
 def test_the_residual_bounds_an_unconverged_end():
     """An eigenvalue lies within the stated error of every Ritz value. Catches: residuals of the wrong component."""
     dim = 40
@@ -187,6 +212,21 @@ def test_share_of_indefinite_hessians_by_few_products():
     assert share.value == 0.0
 
 
+def test_share_of_indefinite_hessians_is_a_lower_bound_in_many_dimensions():
+    """Eight products in 40 dimensions: no definite point is called indefinite, and three quarters of the others are found.
+
+    Catches: Ritz values below the spectrum (a basis that is not orthogonal), points read in the wrong order.
+    """
+    funnel, rng = funnel_target(40), np.random.default_rng(3)
+    points = rng.standard_normal((8, 40)) * np.repeat([0.02, 1.0], 4)[:, None]
+    lowest = np.array([np.linalg.eigvalsh(h)[0] for h in hessians(funnel, points)])
+    assert np.all(lowest[:4] > 0) and np.all(lowest[4:] < 0)
+    few, gradients = share_of_indefinite(funnel, identity_metric(40), points, rng)
+    assert 0.375 <= few.value <= 0.5 and gradients == 2 * 8 * 8
+    none, _ = share_of_indefinite(funnel, identity_metric(40), points[:4], rng)
+    assert none.value == 0.0
+
+
 def test_predictions_are_flagged_where_the_verdict_refuses(stiff):
     """Catches: figures printed as if they held on a posterior that no metric suits."""
     fit = mc.fit(stiff, seed=0)
@@ -223,3 +263,22 @@ def test_lanczos_does_not_recompile_for_new_data():
     lanczos_modes(_curved(9, 2), identity_metric(9), np.ones((2, 9)), np.random.default_rng(1), 5)
     assert _tridiagonal._cache_size() == count
     assert jax.config.jax_enable_x64
+
+
+def test_nuts_is_predicted_only_where_its_law_holds(stiff, gaussian):
+    """Six coordinates: none. Catches: a figure 1.6 times off that looks like the others."""
+    rows = mc.spectrum(stiff, gaussian, seed=1)
+    assert np.isnan(rows["fitted"].gradients_per_effective_draw_nuts.value)
+    assert np.isfinite(rows["fitted"].gradients_per_effective_draw.value)
+    seven = gaussian_target(np.zeros(7), np.diag(np.geomspace(0.1, 9, 7)))
+    rows = mc.spectrum(seven, Gaussian(np.zeros(7), DiagonalMetric(np.geomspace(0.3, 3, 7) ** 2)), seed=1)
+    assert np.isfinite(rows["identity"].gradients_per_effective_draw_nuts.value)
+
+
+def test_a_share_of_none_is_not_known_exactly():
+    """Catches: 0 of 8 points stated as 0 ± 0."""
+    from monochord.spectra import indefinite_share
+
+    none, half = indefinite_share(np.ones(8)), indefinite_share(np.array([-1.0, 1.0] * 4))
+    assert none.value == 0 and 0.03 < none.standard_error < 0.1
+    assert half.value == 0.5 and half.standard_error == pytest.approx(0.158, abs=0.005)

@@ -5,6 +5,7 @@ from monochord.spectra._cost import (
     first_u_turn,
     hmc_cost,
     nuts_cost,
+    nuts_law_holds,
     nuts_tree_law,
 )
 from monochord.spectra._criterion import cost_functional, energy_scale, frequency_sum
@@ -71,6 +72,7 @@ __all__ = [
     "lanczos_modes",
     "mean_energy_error",
     "nuts_cost",
+    "nuts_law_holds",
     "nuts_tree_law",
     "row_from_hessians",
     "row_from_modes",

@@ -12,10 +12,14 @@ MAX_PRODUCTS = 8
 
 
 def indefinite_share(lowest: Float[np.ndarray, " points"]) -> Estimate:
-    """Share of points whose lowest Hessian eigenvalue (or a Rayleigh quotient above it) is negative."""
-    negative = (np.asarray(lowest) < 0).astype(float)
-    mean = float(negative.mean())
-    return Estimate(mean, float(np.sqrt(mean * (1 - mean) / len(negative))), len(negative))
+    """Share of points whose lowest Hessian eigenvalue (or a Rayleigh quotient above it) is negative.
+
+    Standard error of a share under Jeffreys' prior: none of 8 points is no proof that there are none.
+    """
+    negative = np.asarray(lowest) < 0
+    count = len(negative)
+    share = (negative.sum() + 0.5) / (count + 1)
+    return Estimate(float(negative.mean()), float(np.sqrt(share * (1 - share) / (count + 2))), count)
 
 
 def share_of_indefinite(

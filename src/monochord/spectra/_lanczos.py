@@ -17,7 +17,7 @@ from monochord.spectra._modes import Modes
 from monochord.targets import AbstractTarget
 
 NUM_PRODUCTS = 80  # outliers of a whitened spectrum converge in 10 to 40
-CONVERGED = 1e-5  # residual over the largest value: the value itself is then right to about its square
+CONVERGED = 1e-8  # residual over the largest value, which bounds the value's own error
 
 
 @partial(jax.jit, static_argnums=4)
@@ -48,7 +48,7 @@ def lanczos_modes(
     A Ritz pair has converged where ‖Av − θv‖ ≤ `CONVERGED` · θmax; an eigenvalue lies within that residual
     (Parlett 1998, *The Symmetric Eigenvalue Problem*, theorem 4.5.1). Converged pairs count as one mode; the
     others share the rest of the dimensions by their weight in the start, which is Gauss quadrature of the
-    spectral density (Golub & Meurant 2010, section 6). A lowest value that has not converged is an upper
+    spectral density (Golub & Meurant 2010, section 6). A multiple eigenvalue is seen once. A lowest value that has not converged is an upper
     bound of ω²min, and its `error_low` says by how much it may be off.
     """
     num_products = min(num_products, metric.dim)
@@ -77,7 +77,7 @@ def _read(basis, diagonal, off, last: float) -> Modes:
         weights *= (basis.shape[1] - single.sum()) / weights[~single].sum()
         weights[single] = 1.0
     low, high = basis[:count].T @ vectors[:, 0], basis[:count].T @ vectors[:, -1]
-    return Modes(values, weights, low, high, float(residual[0]), float(residual[-1]))
+    return Modes(values, weights, low, high, residual)
 
 
 def _usable(diagonal, off) -> int:

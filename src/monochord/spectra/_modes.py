@@ -11,18 +11,26 @@ from jaxtyping import Float
 class Modes:
     """Squared frequencies (eigenvalues of LᵀHL, ascending), how many modes each stands for, and their errors.
 
-    From a dense solve every weight is 1 and every error 0. From Lanczos the outermost ones are single modes and
-    the others stand for the bulk between them; `error_low` and `error_high` bound the distance of the outermost
-    values to an eigenvalue, as a share of the largest. `low` and `high` are the eigenvectors behind them, in
-    whitened coordinates.
+    From a dense solve every weight is 1 and `errors` is None. From Lanczos the outermost ones are single modes and
+    the others stand for the bulk between them; `errors` bound the distance of each value to an eigenvalue, as a share
+    of the largest. `low` and `high` are the eigenvectors behind the two ends, in whitened coordinates.
     """
 
     squared: Float[np.ndarray, " nodes"]
     weights: Float[np.ndarray, " nodes"]
     low: Float[np.ndarray, " dim"] | None = None
     high: Float[np.ndarray, " dim"] | None = None
-    error_low: float = 0.0
-    error_high: float = 0.0
+    errors: Float[np.ndarray, " nodes"] | None = None
+
+    @property
+    def error_low(self) -> float:
+        """Bound on the distance of the lowest value to an eigenvalue, as a share of the largest."""
+        return 0.0 if self.errors is None else float(self.errors[0])
+
+    @property
+    def error_high(self) -> float:
+        """The same for the highest value."""
+        return 0.0 if self.errors is None else float(self.errors[-1])
 
     @property
     def is_definite(self) -> bool:

@@ -9,7 +9,7 @@ from jaxtyping import Float
 
 from monochord.estimate import Estimate
 from monochord.metrics import AbstractMetric, DiagonalMetric
-from monochord.spectra._cost import hmc_cost, nuts_cost
+from monochord.spectra._cost import hmc_cost, nuts_cost, nuts_law_holds
 from monochord.spectra._directions import Direction, direction_of
 from monochord.spectra._frequencies import whitened_hessian
 from monochord.spectra._modes import Modes, dense_modes
@@ -29,7 +29,7 @@ class MetricSpectrum:
     beyond which the leapfrog is unstable, `step_size` the closed form for the wanted acceptance of jittered HMC.
     `gradients_per_effective_draw` and `gradients_per_effective_square` are predictions for the least favourable
     direction's x and (x − mean)² under jittered HMC whose mean length is a quarter of the slowest period;
-    `gradients_per_effective_draw_nuts` is NUTS's for x.
+    `gradients_per_effective_draw_nuts` is NUTS's for x, NaN where its law does not hold (few coordinates).
     `criterion` is the cost functional C(M) on points that have left the fit (None where none were made), and
     `indefinite_share` the share of points whose own Hessian has a negative eigenvalue (the same for every metric).
 
@@ -165,9 +165,10 @@ def _figures(modes: Modes, target_accept: float) -> np.ndarray:
     low, high = (math.sqrt(max(value, 0.0)) for value in (modes.squared[0], modes.squared[-1]))
     limit = STABILITY / high if high > 0 else math.inf
     period = 2.0 * math.pi / low if low > 0 else math.inf
-    hmc, nuts = hmc_cost(modes, target_accept), nuts_cost(modes, target_accept)
+    hmc = hmc_cost(modes, target_accept)
+    nuts = nuts_cost(modes, target_accept).draw if nuts_law_holds(modes) else math.nan
     langmore = modes.kappa_langmore()
-    return np.array([modes.kappa(), langmore, low, high, period, limit, hmc.step_size, hmc.draw, hmc.square, nuts.draw])
+    return np.array([modes.kappa(), langmore, low, high, period, limit, hmc.step_size, hmc.draw, hmc.square, nuts])
 
 
 def _jackknife(statistic: Callable, modes: Modes, samples: np.ndarray, target_accept: float) -> list[Estimate]:
