@@ -103,7 +103,7 @@ def _draw_growth(key):
 def _draw_counts(key, x):
     """Arrivals of a unit Poisson process before the mean (the mean exceeds 40 once in 10⁷ draws)."""
     mean = jnp.exp(x[0] + jax.nn.sigmoid(x[1]) * TIMES)
-    arrivals = jnp.cumsum(jax.random.exponential(key, (4, 100)), axis=1)
+    arrivals = jnp.cumsum(jax.random.exponential(key, (4, 60)), axis=1)
     return {"counts": jnp.sum(arrivals <= mean[:, None], axis=1).astype(float)}
 
 

@@ -18,7 +18,7 @@ from tests.statistical.models import GROWTH_WITHOUT_JACOBIAN, MODELS
 from tests.statistical.simulation import TUNING, draws_of_truth, rough_metric
 
 pytestmark = pytest.mark.statistical
-CHAINS, SWEEPS = 4000, 20
+CHAINS, SWEEPS = 3000, 20
 INDEPENDENT = 100_000
 
 
@@ -51,7 +51,7 @@ def _successive_means(target, metric, x, data, keys, step_size, length, *, draw_
 
 
 def _compare(model, kernel, key):
-    """Every quantity in units of its own sd; a difference of 0.1 of them, in the mean over the sweeps, is found."""
+    """Every quantity in units of its own sd; a difference of 0.12 of them, in the mean over the sweeps, is found."""
     key_marginal, key_start, key_chain = jax.random.split(key, 3)
     truth = MODELS["growth"]
     marginal = jax.vmap(_quantities)(*_parts(draws_of_truth(truth, key_marginal, INDEPENDENT)))
@@ -69,7 +69,7 @@ def _compare(model, kernel, key):
         means.std(0, ddof=1) / np.sqrt(CHAINS) / scale,
         marginal.mean(0) / scale,
         expected_error=1.0 / np.sqrt(INDEPENDENT),
-        must_detect=0.1,
+        must_detect=0.12,
     )
 
 
@@ -80,7 +80,7 @@ def _parts(truth):
 
 @pytest.mark.parametrize("kernel", ["nuts", "hmc"])
 def test_both_simulators_agree(kernel, key):
-    """Fails falsely once in 10⁶ runs, all 27 moments together; a moment off by 0.1 of its sd passes once in 1000.
+    """Fails falsely once in 10⁶ runs, all 27 moments together; a moment off by 0.12 of its sd passes once in 1000.
     Catches: what calibration catches, and state that a kernel carries from one posterior to the next."""
     _compare(MODELS["growth"], kernel, key)
 
