@@ -10,7 +10,7 @@ R̂ below 1.01, 100 effective draws or more, and no moment further from the trut
 - `gist_step/L`: `blackjax.gist_step_size`, L leapfrogs a trial, step size doubled or halved by each transition
 - `gist_length/.8`, `/.95`: `blackjax.gist_trajectory_length` at the step size of that NUTS
 
-The funnel is judged by v alone (x has a fourth moment of e^18, which no run sees), the horseshoe by its unconstrained
+The funnel is judged by v alone (x² has a variance of e^18, which no run sees), the horseshoe by its unconstrained
 coordinates against a long run of our NUTS at .99.
 
 Run: python -m benchmarks.local_adaptation [--output benchmarks/results/local_adaptation.csv] [problem ...] [--seeds 0 1 2]
