@@ -28,6 +28,8 @@ POSTERIORS = (
     "nes2000-nes",
     "eight_schools-eight_schools_noncentered",
 )
+DRAWS = 1000  # a chain
+KERNELS = ("auto", "nuts", "hmc")
 FIELDS = (
     "posterior", "kernel", "seed", "verdict", "gradients_fit", "gradients_warmup", "gradients_sampling", "ess",
     "r_hat", "grads_at_400", "acceptance", "divergences", "worst_z_mean", "worst_z_square", "seconds_warm",
@@ -63,7 +65,7 @@ def run(name: str, kernel: str, seed: int) -> dict:
     """One row."""
     problem = load(name)
     target = mc.target(problem.log_density, init=problem.init, data=problem.data, constrain=problem.constrain)
-    data = mc.sample(target, seed=seed, kernel=kernel, progress=False)
+    data = mc.sample(target, seed=seed, kernel=kernel, draws=DRAWS, progress=False)
     rows = [row for row in mc.summary(data) if one_based(row.name) in problem.reference]
     assert len(rows) == len(problem.reference), "every reference parameter is compared"
     attrs = data.sample_stats.attrs
@@ -90,7 +92,7 @@ def main() -> None:
     writer.writeheader()
     rows = []
     for name in options.posteriors:
-        for kernel in ("nuts", "hmc"):
+        for kernel in KERNELS:
             for seed in range(options.seeds):
                 rows.append(run(name, kernel, seed))
                 writer.writerow(rows[-1])
@@ -102,7 +104,7 @@ def main() -> None:
             table.writerows(rows)
     print("\nmedian grads@400")
     for name in options.posteriors:
-        for kernel in ("nuts", "hmc"):
+        for kernel in KERNELS:
             found = [row["grads_at_400"] for row in rows if row["posterior"] == name and row["kernel"] == kernel]
             print(f"{name:42s} {kernel:5s} {statistics.median(found):8.0f}")
 

@@ -13,7 +13,7 @@ MARKERS = "osD^vP*X<>"  # of a package's methods, in the order of the rows
 GRID = "#e4e4e4"
 NUM_COLOURS = 255
 CANNOT_RUN = ("CMDSTAN is not set", "no Stan program", "the package ")  # how such reasons begin
-MAIN = ("monochord/auto/nuts", "monochord/auto/hmc")  # large and filled
+MAIN = ("monochord/auto/auto", "monochord/auto/nuts")  # large and filled
 
 
 def plot(groups: dict[tuple[str, str], list[dict]], path: Path, ours: tuple[str, ...] = MAIN) -> None:

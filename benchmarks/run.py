@@ -27,7 +27,7 @@ QUICK_PROBLEMS = (
     "arK-arK", "kidiq-kidscore_interaction", "earnings-logearn_interaction", "nes2000-nes", "garch-garch11",
     "eight_schools-eight_schools_noncentered", "gp_pois_regr-gp_pois_regr", "diamonds-diamonds",
 )  # fmt: skip
-OURS = ("monochord/auto/nuts", "monochord/auto/hmc")
+OURS = ("monochord/auto/auto", "monochord/auto/nuts", "monochord/auto/hmc")
 QUICK_METHODS = (*OURS, "nutpie/low_rank", "nutpie/diagonal")
 # A gradient costs more than 50 microseconds, or many are needed: these come last.
 SLOW_PROBLEMS = (

@@ -12,7 +12,7 @@ from statistics import geometric_mean, median
 from benchmarks.plot import CANNOT_RUN, plot
 from benchmarks.run import key_of, read_rows
 
-OURS = ("monochord/auto/nuts", "monochord/auto/hmc")
+OURS = ("monochord/auto/auto", "monochord/auto/nuts", "monochord/auto/hmc")
 FAILURE_FACTOR = 10
 NOTES_MARKERS = ("<!-- tables of benchmarks.scores -->", "<!-- end of tables -->")
 NEAR_MISS = 1.02  # an R-hat below it at an ESS of some hundreds may be noise

@@ -7,8 +7,8 @@ from benchmarks.flat import FlatProblem
 from benchmarks.runners._run import NUM_CHAINS, NUM_DRAWS, STAGES, Run
 
 METRICS = ("auto", "dense", "diagonal", "low_rank", "identity")
-KERNELS = ("nuts", "hmc")
-METHODS = tuple(f"{metric}/{kernel}" for metric in METRICS for kernel in KERNELS)
+KERNELS = ("auto", "nuts", "hmc")
+METHODS = (*(f"{metric}/{kernel}" for metric in METRICS for kernel in KERNELS), "no_fit/auto")
 PACKAGES = ("monochord", "jax", "jaxlib", "blackjax", "equinox")
 
 
@@ -26,8 +26,9 @@ def run(flat: FlatProblem, method: str, seed: int) -> Run:
     metric, kernel = method.split("/")
     preparing = _preparing_by_stage()
     target = mc.target(flat.density, init=flat.problem.init, data=flat.problem.data)
+    options = {"fit": False} if metric == "no_fit" else {"metric": metric}
     data = mc.sample(
-        target, seed=seed, chains=NUM_CHAINS, draws=NUM_DRAWS, metric=metric, kernel=kernel, progress=preparing
+        target, seed=seed, chains=NUM_CHAINS, draws=NUM_DRAWS, kernel=kernel, progress=preparing, **options
     )
     leaves = [np.asarray(data.posterior[name].transpose("chain", "draw", ...).values) for name in target.leaf_names]
     draws = np.concatenate([leaf.reshape(*leaf.shape[:2], -1) for leaf in leaves], axis=2)
@@ -42,6 +43,7 @@ def run(flat: FlatProblem, method: str, seed: int) -> Run:
         reported=sum(stages.values()) + int(attrs["idle_lanes"]),
         details={
             "verdict": attrs["verdict"],
+            "kernel": attrs["kernel"],
             "fit_status": attrs["fit_status"],
             "acceptance": round(float(data.sample_stats.acceptance_rate.mean()), 3),
         },

@@ -10,7 +10,7 @@ from rich.text import Text
 
 from monochord._arviz import INTERVAL
 from monochord.estimate import Estimate
-from monochord.spectra import COLUMNS, Direction, cells, ends, footnotes
+from monochord.spectra import Direction
 
 MAX_ROWS = 60
 
@@ -39,17 +39,8 @@ def fit(result) -> None:
 
 
 def spectrum(figures) -> None:
-    """κ, frequencies, stable step and predicted costs for each metric, then the directions behind the ends."""
-    table = Table(title=f"spectrum ({figures.where})", title_justify="left", box=None)
-    for head, _ in COLUMNS:
-        table.add_column(head, justify="left" if head == "metric" else "right", no_wrap=True)
-    for line in cells(figures):
-        table.add_row(*(Text(cell) for cell in line))
-    console = _console()
-    console.print()
-    console.print(table)
-    for line in (*ends(figures), *footnotes(figures)):
-        print(line)
+    """One column a metric, then the directions behind the ends and the notes."""
+    print(f"\n{figures}")
 
 
 def summary(tree, rows, doubts, gradients_check: int) -> None:

@@ -35,11 +35,9 @@ from monochord.spectra._step_size import (
     mean_energy_error,
     step_size_for,
 )
-from monochord.spectra._text import COLUMNS, cells, ends, footnotes
 from monochord.spectra._verdict import TRUST_PARETO_K, WIDE_RADIUS, Verdict, judge
 
 __all__ = [
-    "COLUMNS",
     "MAX_POINTS",
     "DENSE_LIMIT",
     "Direction",
@@ -54,15 +52,12 @@ __all__ = [
     "best_diagonal",
     "condition_number",
     "corrected_step_size",
-    "cells",
     "cost_functional",
     "dense_modes",
     "direction_of",
-    "ends",
     "energy_scale",
     "expected_acceptance",
     "first_u_turn",
-    "footnotes",
     "frequencies_against",
     "frequency_sum",
     "hmc_cost",

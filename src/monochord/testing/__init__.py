@@ -9,6 +9,7 @@ Nothing here needs pytest; any runner that collects classes named ``Test...`` wi
 
 from monochord.testing._assertions import assert_mean_close, assert_moments_close
 from monochord.testing._metric_laws import MetricLaws
+from monochord.testing._ranks import assert_ranks_uniform
 from monochord.testing._target_laws import TargetLaws
 from monochord.testing._targets import (
     banana_moments,
@@ -25,6 +26,7 @@ __all__ = [
     "TargetLaws",
     "assert_mean_close",
     "assert_moments_close",
+    "assert_ranks_uniform",
     "banana_moments",
     "banana_target",
     "flat_direction_target",
