@@ -37,7 +37,9 @@ def broken(fault: str, gaussian: mc.Gaussian, rng: np.random.Generator) -> mc.Ga
         return mc.Gaussian(gaussian.mean, mc.DenseMetric.from_covariance(_symmetric(root @ root.T)))
     if fault == "mean":
         direction = rng.standard_normal(dim)
-        return mc.Gaussian(gaussian.mean + 50.0 * np.asarray(metric.unwhiten(direction / np.linalg.norm(direction))), metric)
+        return mc.Gaussian(
+            gaussian.mean + 50.0 * np.asarray(metric.unwhiten(direction / np.linalg.norm(direction))), metric
+        )
     if fault == "scale":
         shrink = np.ones(dim)
         shrink[int(rng.integers(dim))] = 1e-4
@@ -86,7 +88,9 @@ def main() -> None:
         for handed in ("claimed", "believed"):
             for seed in range(options.seeds):
                 if (problem.name, seed) not in plain:
-                    plain[problem.name, seed] = cost(mc.sample(target, fit=False, seed=seed, draws=DRAWS, progress=False))
+                    plain[problem.name, seed] = cost(
+                        mc.sample(target, fit=False, seed=seed, draws=DRAWS, progress=False)
+                    )
                 fit = injected(target, fault, handed, seed)
                 data = mc.sample(target, fit=fit, seed=seed, draws=DRAWS, progress=False)
                 values = (*cost(data), *plain[problem.name, seed])

@@ -48,7 +48,14 @@ def rows_of(problem: Problem):
     target = mc.target(problem.log_density, init=problem.init, data=problem.data)
     fit = mc.fit(target, seed=0, progress=False)
     for kernel in ("hmc", "nuts"):
-        options = {"fit": fit, "kernel": kernel, "metric": fit.gaussian.metric, "draws": 200, "seed": 1, "progress": False}
+        options = {
+            "fit": fit,
+            "kernel": kernel,
+            "metric": fit.gaussian.metric,
+            "draws": 200,
+            "seed": 1,
+            "progress": False,
+        }
         started = time.perf_counter()
         data = mc.sample(target, **options)
         first = time.perf_counter() - started

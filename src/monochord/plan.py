@@ -18,6 +18,10 @@ from monochord.spectra import best_diagonal, cost_functional
 
 METRICS = ("auto", "identity", "diagonal", "dense", "low_rank")
 FAMILIES = {"diagonal": Diagonal, "dense": Dense, "low_rank": LowRank}
+# Wanted acceptance: Stan's default for adapt_delta (reference manual); more where one step size has to serve curvatures that
+# differ, since a chain in the stiffer part then rejects for long: a funnel was off by 5 standard errors at .8, right at .95
+# (benchmarks/local_adaptation.py).
+ACCEPT, VARYING_ACCEPT, REFUSED_ACCEPT = 0.8, 0.9, 0.95
 TARGET_ESS = 400.0  # of the smallest of bulk and tail ESS: 100 a chain (Vehtari et al. 2021)
 MAX_DRAWS = 20_000  # a chain, where nothing is stated
 MEMORY_SHARE = 0.4  # of this machine's, for draws whose number is left open
@@ -37,7 +41,7 @@ class SampleOptions:
     kernel: str = "auto"
     metric: str | AbstractMetric = "auto"
     step_size: float | int | None = None
-    target_accept: float = 0.8  # Stan's default for adapt_delta (reference manual)
+    target_accept: float | None = None
     max_tree_depth: int = 10  # Stan's default
     target_ess: float | int | None = None
     max_draws: int | None = None
@@ -58,7 +62,8 @@ class SampleOptions:
         check_choice("kernel", self.kernel, sampling.KERNELS)
         if not isinstance(self.metric, AbstractMetric):
             check_choice("metric", self.metric, METRICS)
-        check_fraction("target_accept", self.target_accept)
+        if self.target_accept is not None:
+            check_fraction("target_accept", self.target_accept)
         for name in ("step_size", "target_ess", "max_gradients", "max_time"):
             if getattr(self, name) is not None:
                 check_positive(name, getattr(self, name))
@@ -125,7 +130,8 @@ def plan(
         num_chains=options.chains,
         num_draws=options.most_draws(gaussian.dim),
         kernel=options.kernel,
-        target_accept=options.target_accept,
+        target_accept=options.target_accept or _accept(fit),
+        raises_accept=options.target_accept is None,
         max_tree_depth=options.max_tree_depth,
         is_trusted=trusted,
         residual=residual,
@@ -146,6 +152,14 @@ def plan(
         max_seconds=options.max_time or float("inf"),
     )
     return settings, chosen
+
+
+def _accept(fit: FitResult | None) -> float:
+    if fit is None or fit.verdict == "trust":
+        return ACCEPT
+    if fit.verdict == "do not use":
+        return REFUSED_ACCEPT
+    return VARYING_ACCEPT if fit.indefinite_share is not None and fit.indefinite_share.value > 0 else ACCEPT
 
 
 def _sane(gaussian: Gaussian, metric: AbstractMetric, fit: FitResult, families) -> AbstractMetric:

@@ -95,7 +95,12 @@ def sample(
     no_fit: Annotated[
         bool, typer.Option("--no-fit", help="Begin with the identity metric instead of a fit, and learn.")
     ] = False,
-    target_accept: Annotated[float, typer.Option(help="Wanted mean acceptance.")] = 0.8,
+    target_accept: Annotated[
+        Optional[float],
+        typer.Option(
+            help="Wanted mean acceptance; without it .8, and more where the verdict asks for it.", show_default=False
+        ),
+    ] = None,
     step_size: Annotated[Optional[float], typer.Option(help="Fix the step size.", show_default=False)] = None,
     max_tree_depth: Annotated[int, typer.Option(help="At most 2**depth - 1 leapfrogs a draw.")] = 10,
     json: Json = False,

@@ -123,7 +123,7 @@ def _allowance(run: WarmUpRun, nuts_efficiency: float) -> _Allowance:
 def _begin(run: WarmUpRun) -> _Side:
     """Draws of jittered HMC once its step size is right."""
     group, settings = run.groups[0], run.settings
-    tuning = closed_form_tuning(group.tuning.metric, group.gaussian, "hmc", settings.target_accept, settings.residual)
+    tuning = closed_form_tuning(group.tuning.metric, group.gaussian, "hmc", run.target_accept, settings.residual)
     if settings.step_size is not None:
         tuning = dataclasses.replace(tuning, step_size=settings.step_size)
     _use(run, _Side("hmc", tuning, []))

@@ -20,6 +20,7 @@ from monochord.targets import AbstractTarget, Evaluations, join
 
 WATCH_DRAWS = 100  # after which a chain may be found stuck
 STUCK = 0.5  # of the wanted acceptance
+MANY_DIVERGING = 0.01  # of transitions
 MAX_RESTARTS = 2
 
 
@@ -148,7 +149,7 @@ def _sample(
     chains: Chains, begin: Standpoint, settings: SamplerSettings, budget: Budget, judged: Gaussian | None, callback,
     before: Segment | None = None, watch: bool = False,
 ) -> tuple[Draws, list[Segment] | None]:  # fmt: skip
-    """Draws until a stopping rule holds; with `watch`, also the latest ones with scores where a chain is found stuck."""
+    """Draws until a stopping rule holds; with `watch`, also those so far with scores where a chain is found stuck."""
     segments: list[Segment] = []
     old, made = ([before], before.x.shape[1]) if before is not None else ([], 0)
     monitor = Monitor(begin.groups, settings.target_ess)
@@ -194,10 +195,11 @@ def _sample(
 
 
 def _is_stuck(segments: list[Segment], target_accept: float) -> bool:
-    """Whether a chain accepts so little that the step size of warm-up cannot be right where it is."""
+    """Whether a chain accepts so little, or so many transitions diverge, that the step size of warm-up cannot be right."""
     weights = [segment.x.shape[1] for segment in segments]
     acceptance = np.average([segment.acceptance.mean(axis=1) for segment in segments], axis=0, weights=weights)
-    return bool(np.min(acceptance) < STUCK * target_accept)
+    diverging = np.mean(np.concatenate([segment.diverging for segment in segments], axis=1))
+    return bool(np.min(acceptance) < STUCK * target_accept or diverging > MANY_DIVERGING)
 
 
 def _in_words(status: str | None, settings: SamplerSettings) -> str:

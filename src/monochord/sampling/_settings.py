@@ -56,6 +56,7 @@ class SamplerSettings:
     refine: Refine | None = None
     contradicted: Callable[[Evidence], bool] | None = None
     refused: Callable[[Evidence], bool] | None = None  # whether draws say that no linear metric fits: no pilot then
+    raises_accept: bool = False  # towards 1 where chains get stuck
     prefers_hmc: bool = False  # with kernel "auto": on evidence that needs no pilot
     allows_pilot: bool = True
     step_size: float | int | None = None

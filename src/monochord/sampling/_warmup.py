@@ -64,6 +64,7 @@ class WarmUpRun:
     ):
         self.chains, self.settings, self.budget, self.callback = chains, settings, budget, callback
         self.kernel = "hmc" if settings.kernel == "hmc" or settings.prefers_hmc else "nuts"
+        self.target_accept = settings.target_accept
         self.expected = 2 * PIECE
         self._last = MAX_ITERATIONS
         self.gradients = self.iterations = self.divergences = self.num_refinements = 0
@@ -82,7 +83,7 @@ class WarmUpRun:
         settings = self.settings
         if start.knows_scale:
             tuning = closed_form_tuning(
-                start.metric, start.gaussian, self.kernel, settings.target_accept, settings.residual
+                start.metric, start.gaussian, self.kernel, self.target_accept, settings.residual
             )
         else:
             tuning, spent = found_tuning(self.chains.target, start.metric, start.points, rng)
@@ -116,8 +117,13 @@ class WarmUpRun:
         self.iterations += iterations
 
     def run_again(self, stuck: list[Segment]) -> float:
-        """Learn once more from draws in which a chain got stuck, with a step size that suits the worst chain."""
+        """Learn once more from draws in which a chain got stuck or many diverged, with a step size that suits the worst.
+
+        Where the acceptance was not stated, half of what it lacks to 1 is added.
+        """
         self._pick = np.min
+        if self.settings.raises_accept:
+            self.target_accept = 0.5 * (1.0 + self.target_accept)
         self._last = self.iterations + MAX_ITERATIONS // 2
         if self.settings.kernel == "auto":
             self.kernel = "nuts"
@@ -134,7 +140,7 @@ class WarmUpRun:
         segments = []
         for _ in range(2):
             segments.append(self.piece(PIECE))
-            error = abs(self._acceptance(segments) - self.settings.target_accept)
+            error = abs(self._acceptance(segments) - self.target_accept)
             if error < CLOSE:
                 break
         self.recent = segments
@@ -175,10 +181,11 @@ class WarmUpRun:
                 cost_functional(m, points, folds=2).value for m in (group.tuning.metric, group.gaussian.metric)
             )
             gain = before / after if after > 0 else 1.0
-        error = abs(self._acceptance(newest) - self.settings.target_accept)
+        error = abs(self._acceptance(newest) - self.target_accept)
         group.num_idle = group.num_idle + 1 if gain < GAIN else 0
         group.is_settled = group.num_idle >= ENOUGH_IDLE or bool(
             gain < GAIN
+            and self.num_refinements > 0
             and (error < 2 * CLOSE or self.settings.step_size is not None)
             and _agreement(newest) > AGREEING_ESS
         )
@@ -191,7 +198,7 @@ class WarmUpRun:
         """
         acceptance = self._acceptance(self.recent[-2:]) if self.recent else math.nan
         for attempt in range(MAX_ATTEMPTS):
-            close = abs(acceptance - self.settings.target_accept) < CLOSE
+            close = abs(acceptance - self.target_accept) < CLOSE
             if close or (self.settings.step_size is not None and self.recent) or self.budget.is_spent(SHARE):
                 break
             self._correct(self.recent[-2:], 1.0 if attempt < 2 else 0.5)
@@ -232,7 +239,7 @@ class WarmUpRun:
         for group in self.groups:
             acceptance = self._acceptance([segment.of(group.chains) for segment in segments])
             step = group.tuning.step_size
-            wanted = corrected_step_size(step, acceptance, self.settings.target_accept)
+            wanted = corrected_step_size(step, acceptance, self.target_accept)
             step = math.exp((1 - weight) * math.log(step) + weight * math.log(wanted))
             group.tuning = dataclasses.replace(group.tuning, step_size=step)
 
