@@ -96,6 +96,10 @@ class AbstractFitState:
         assert self.current is not None, f"stage {self.stage} has no Gaussian yet"
         return self.current
 
+    def mended(self, **counts: int):
+        """A copy with `counts` added to the repairs."""
+        return dataclasses.replace(self, repairs=self.repairs.add(**counts))
+
 
 class AbstractFit(eqx.Module):
     """A fit algorithm: pure `init` and `step`; `run` owns the only loop."""
