@@ -142,7 +142,7 @@ def test_every_gradient_is_counted(number, gaussian_problem, key, monkeypatch):
 
     for module in (_score, _starts, _modes, _staged):
         monkeypatch.setattr(module, "evaluate", counting)
-    result = run(key, (gaussian_problem, banana_target(curvature=0.05))[number], Staged())
+    result = run(key, (gaussian_problem, banana_target(curvature=0.02))[number], Staged())
     assert sum(evaluated) == result.cost.gradients
     assert result.cost.idle_lanes == sum(-count % 8 for count in evaluated)
 
