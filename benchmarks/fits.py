@@ -67,6 +67,8 @@ def row_of(target, problem, name: str, seed: int) -> dict:
         "radial": None if fit.radial_spread is None else round(fit.radial_spread.value, 3),
         "modes": len(fit.modes), "finite": _is_finite(fit),
     }  # fmt: skip
+    if not problem.verdict or fit.verdict in problem.verdict:
+        del row["reasons"]  # read only where the verdict is not the wanted one
     kappa = _true_kappa(problem, fit)
     return row | ({"kappa": kappa} if kappa is not None else {})
 

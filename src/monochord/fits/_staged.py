@@ -36,6 +36,7 @@ from monochord.fits._rules import (
     RUNAWAY,
     buffer_length,
     distinct_ends,
+    has_come_to_rest,
     has_run_away,
     has_settled,
     is_sane,
@@ -212,7 +213,7 @@ class Staged(AbstractFit):
         if share > 0.5 and not_worse(evidence, state.best):
             best = evidence if state.best is None or evidence.elbo.value > state.best.elbo.value else state.best
             strength = min(MAX_STRENGTH, 4.0 * state.strength)
-            state = dataclasses.replace(state, best=best, strength=strength, scores=(*state.scores[-7:], evidence))
+            state = dataclasses.replace(state, best=best, strength=strength, scores=(*state.scores[-15:], evidence))
             prior = state.gaussian
         else:
             prior = state.best.gaussian if state.best is not None else _shrunk(state.gaussian)
@@ -241,7 +242,8 @@ class Staged(AbstractFit):
             return _after_diagonal(state) if settled or _is_hopeless(state) else state
         if self._is_close(latest):
             return finish(state, FitStatus.converged)
-        if state.num_stage_steps >= 8 and has_settled(state.scores, window=4):
+        at_rest = has_settled if isinstance(self._family(target), Diagonal) else has_come_to_rest
+        if state.num_stage_steps >= 8 and at_rest(state.scores, window=4):
             return finish(state, FitStatus.settled)
         return state
 
