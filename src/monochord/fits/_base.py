@@ -75,7 +75,8 @@ class StepInfo:
 @dataclasses.dataclass(frozen=True)
 class AbstractFitState:
     """What the driver reads of a state. `stage` "done" ends the fit; `check` are draws of the final Gaussian,
-    and `indefinite` is the share of them whose Hessian is, where that was looked at, and `radial` the spread along rays.
+    and `indefinite` is the share of them whose Hessian is, where that was looked at, `radial` the spread along rays, and
+    `gain` C(I)/C(Σ) on moved draws, where many Hessians are indefinite.
     """
 
     stage: str
@@ -89,6 +90,7 @@ class AbstractFitState:
     num_stage_steps: int
     indefinite: Estimate | None = dataclasses.field(default=None, kw_only=True)
     radial: Estimate | None = dataclasses.field(default=None, kw_only=True)
+    gain: Estimate | None = dataclasses.field(default=None, kw_only=True)
 
     @property
     def gaussian(self) -> Gaussian:

@@ -5,10 +5,10 @@ import numpy as np
 from monochord.fits import _lbfgs
 from monochord.fits._base import Scored
 from monochord.gaussian import Gaussian
-from monochord.spectra import START_RESIDUAL
 from monochord.targets import Evaluations, join
 
 RUNAWAY = 1e12  # of coordinates and scales: no parameter in a sensible unit is that large
+LARGE_RESIDUAL = 1.0  # fits that stopped on a residual that was only flat ended at 1 to 30
 WORTHWHILE = 0.002  # nats a dimension: a third of a nat in 160 dimensions, where a window costs 500 gradients
 BUFFER_LENGTH = 16  # batches a match may look back on
 BUFFER_NUMBERS = 20_000_000  # doubles of points in the buffer, so that it stays small in very many dimensions
@@ -70,7 +70,7 @@ def has_come_to_rest(scores: tuple[Scored, ...], window: int) -> bool:
     It must then be flat for twice as long. By medians, as a rejected jump has an ELBO and an error of its own making. An
     ELBO that gains less than `WORTHWHILE` nats a dimension in `window` steps is no reason to go on.
     """
-    if len(scores) >= window and _median(scores[-window:], "residual") > START_RESIDUAL:
+    if len(scores) >= window and _median(scores[-window:], "residual") > LARGE_RESIDUAL:
         window *= 2
     if len(scores) < 2 * window:
         return False

@@ -31,7 +31,8 @@ class FitResult:
     `modes` are the places where starts ended apart (empty where they agree), `choices` the structures of the metric that
     were compared by their predicted cost, `indefinite_share` the share of draws with an indefinite Hessian (None where
     the residual settles the verdict without it), `radial_spread` the spread of log radius along rays from the mean over
-    that of a Gaussian.
+    that of a Gaussian, `gain_over_identity` the cost functional without a metric over that with this one, on draws moved
+    by a few trajectories (None unless most Hessians are indefinite).
     `state` resumes the fit: ``run(key, target, algorithm, state=result.state)``; where it stopped at
     `max_steps` it is the state before the evidence was drawn.
     """
@@ -52,6 +53,7 @@ class FitResult:
     choices: tuple[MetricChoice, ...] = ()
     indefinite_share: Estimate | None = None
     radial_spread: Estimate | None = None
+    gain_over_identity: Estimate | None = None
     seed: int | None = None
     seconds: float = 0.0
 
@@ -167,6 +169,7 @@ def _result(target, state, trace) -> FitResult:
         state.indefinite,
         [mode.share for mode in modes],
         state.radial,
+        state.gain,
     )
     if state.status is FitStatus.diverged:
         judgement = Verdict("do not use", (state.status.value,))
@@ -187,6 +190,7 @@ def _result(target, state, trace) -> FitResult:
         choices=choices,
         indefinite_share=state.indefinite,
         radial_spread=state.radial,
+        gain_over_identity=state.gain,
     )
 
 

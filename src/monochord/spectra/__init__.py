@@ -35,12 +35,12 @@ from monochord.spectra._step_size import (
     step_size_for,
 )
 from monochord.spectra._text import COLUMNS, cells, ends, footnotes
-from monochord.spectra._verdict import START_RESIDUAL, Verdict, judge
+from monochord.spectra._verdict import MANY_INDEFINITE, Verdict, judge
 
 __all__ = [
     "COLUMNS",
+    "MANY_INDEFINITE",
     "MAX_POINTS",
-    "START_RESIDUAL",
     "DENSE_LIMIT",
     "Direction",
     "MetricSpectrum",
