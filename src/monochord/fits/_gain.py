@@ -46,9 +46,9 @@ def _moved(target, gaussian: Gaussian, points: Evaluations, rng, spent: list[Eva
     momentum = rng.standard_normal(points.x.shape)
     with np.errstate(all="ignore"):
         start = points.log_density - 0.5 * np.sum(momentum**2, axis=1)
-        end = points
-        for end, momentum in _leapfrogs(target, gaussian, points, momentum):  # noqa: B007
-            spent.append(end)
+        steps = list(_leapfrogs(target, gaussian, points, momentum))
+        spent += [along for along, _ in steps]
+        end, momentum = steps[-1]
         gained = end.log_density - 0.5 * np.sum(momentum**2, axis=1) - start
         accepted = end.finite() & (np.log(rng.random(len(gained))) < gained)
     pick = accepted[:, None]

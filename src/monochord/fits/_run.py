@@ -17,6 +17,10 @@ from monochord.gaussian import Gaussian
 from monochord.spectra import Verdict, judge
 from monochord.targets import AbstractTarget
 
+NOTHING_PAYS = (
+    "No preconditioning pays here: a multiple of the identity is predicted to cost within a tenth of any other metric, and "
+    "that is what the fit returns."
+)
 MAX_STEPS = 400  # descents take up to 100, the score match 5 to 60
 
 
@@ -173,6 +177,8 @@ def _result(target, state, trace) -> FitResult:
     )
     if state.status is FitStatus.diverged:
         judgement = Verdict("do not use", (state.status.value,))
+    elif any(choice.name == "isotropic" and choice.metric is best.gaussian.metric for choice in choices):
+        judgement = dataclasses.replace(judgement, reasons=(*judgement.reasons, NOTHING_PAYS))
     return FitResult(
         gaussian=best.gaussian if best is not None else None,
         elbo=best.elbo if best is not None else None,
