@@ -1,5 +1,7 @@
 """Modes are recognised by a dip between descents; tails by the spread along rays; datasets share one compilation."""
 
+import dataclasses
+
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -69,6 +71,24 @@ def test_grouping_and_thinning_keep_what_lies_behind_a_dip():
     assert sorted(len(group) for group in groups) == [2, 4] and spent
     kept, _ = thinned(target, searches)
     assert {np.sign(search.x @ centre) for search in kept} == {1.0, -1.0} and len(kept) == 4
+
+
+def test_a_search_far_above_the_lowest_stays_unless_its_line_is_concave():
+    """A bowl, and a slope that grows towards the lowest search; no dip on either. Catches: a search dropped that is on its way elsewhere."""
+    bowl = gaussian_target(np.zeros(2), np.eye(2) * 0.5)
+    places = np.array([[0.0, 0.1], [0.1, 0.0], [9.0, 8.0]])
+    kept = {}
+    for name, one in (("concave", bowl), ("bent", _bent())):
+        points = evaluate(one, places)
+        searches = [_lbfgs.begin(x, -v, -g) for x, v, g in zip(*points, strict=True)]
+        searches = tuple(dataclasses.replace(search, num_accepted=9) for search in searches)
+        kept[name] = len(thinned(one, searches)[0])
+    assert kept == {"concave": 2, "bent": 3}
+
+
+def _bent():
+    """A shelf that only falls off near the middle: no dip on the way, and no concave line."""
+    return callable_target(lambda params: -60.0 * jnp.sqrt(jnp.sum(params["x"] ** 2) + 1e-4) ** 0.5, {"x": np.zeros(2)})
 
 
 def test_shares_follow_the_elbos():

@@ -75,7 +75,8 @@ def has_come_to_rest(scores: tuple[Scored, ...], window: int) -> bool:
     if len(scores) < 2 * window:
         return False
     recent, before = scores[-window:], scores[-2 * window : -window]
-    noise = np.hypot(*(_median(part, "elbo", "standard_error") for part in (recent, before))) / np.sqrt(window)
+    errors = [_median(part, "elbo", "standard_error") for part in (recent, before)]
+    noise = np.hypot(errors[0], errors[1]) / np.sqrt(window)
     gained = _median(recent, "elbo") - _median(before, "elbo")
     worthwhile = max(0.05, WORTHWHILE * scores[-1].gaussian.dim)
     return bool(gained <= worthwhile + 2.0 * noise and _median(recent, "residual") > 0.7 * _median(before, "residual"))

@@ -177,7 +177,7 @@ def _result(target, state, trace) -> FitResult:
     )
     if state.status is FitStatus.diverged:
         judgement = Verdict("do not use", (state.status.value,))
-    elif any(choice.name == "isotropic" and choice.metric is best.gaussian.metric for choice in choices):
+    elif best is not None and any(c.name == "isotropic" and c.metric is best.gaussian.metric for c in choices):
         judgement = dataclasses.replace(judgement, reasons=(*judgement.reasons, NOTHING_PAYS))
     return FitResult(
         gaussian=best.gaussian if best is not None else None,

@@ -1,7 +1,7 @@
 """`Staged`: the default fit. Stopped L-BFGS, then score matching in a growing family, guarded by the ELBO.
 
-0. *probe*: a few points between the starts tell whether the score is linear there. If so, dim + 1 points determine the
-   Gaussian (*regression*), and where its own draws agree nothing else is needed. Dense family only.
+0. *probe*: where the score is linear between the starts, dim + 1 points determine the Gaussian (*regression*), and if its
+   own draws agree nothing else is needed. Dense family only.
 1. *descent*: L-BFGS from several starts side by side, stopped when what is left to gain is within the
    spread of the posterior; the joint mode of a hierarchical model is no place to be.
    Starts on the way to the same place drop out early; those behind a dip of the density stay.

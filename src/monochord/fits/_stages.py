@@ -80,7 +80,7 @@ def _look_for_indefinite(rng, target: AbstractTarget, state: State) -> State:
     state = dataclasses.replace(state, indefinite=share, cost=state.cost + Cost(gradients))
     if share.value < MANY_INDEFINITE or len(points.x) < NUM_CHAINS:
         return state
-    gain, spent = gain_over_identity(target, state.best.gaussian, points.take(slice(NUM_CHAINS)), rng)
+    gain, spent = gain_over_identity(target, state.gaussian, points.take(slice(NUM_CHAINS)), rng)
     for moved in spent:
         state = spend(state, moved)
     return dataclasses.replace(state, gain=gain)
