@@ -64,9 +64,12 @@ def row_of(target, problem, name: str, seed: int) -> dict:
         "rank": getattr(fit.gaussian.metric, "rank", None) if fit.gaussian is not None else None,
         "worst": None if fit.worst_coordinate is None else [fit.worst_coordinate[0], *_pair(fit.worst_coordinate[1])],
         "indefinite": None if fit.indefinite_share is None else fit.indefinite_share.value,
+        "gain": None if fit.gain_over_identity is None else float(f"{fit.gain_over_identity.value:.3g}"),
         "radial": None if fit.radial_spread is None else round(fit.radial_spread.value, 3),
         "modes": len(fit.modes), "finite": _is_finite(fit),
     }  # fmt: skip
+    if not problem.verdict or fit.verdict in problem.verdict:
+        del row["reasons"]  # read only where the verdict is not the wanted one
     kappa = _true_kappa(problem, fit)
     return row | ({"kappa": kappa} if kappa is not None else {})
 

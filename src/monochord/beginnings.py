@@ -69,11 +69,14 @@ def beginnings(
     target: AbstractTarget,
     fit: FitResult | None,
     gaussian: Gaussian,
+    believed: Gaussian,
     metric: AbstractMetric,
     num_chains: int,
     initial: np.ndarray | None,
 ) -> tuple[list[Start], Cost]:
     """Starts of all chains, one entry for each separate mode of the fit, and their cost.
+
+    Points are draws of `gaussian`; `believed` is what the step size is taken from.
 
     Draws of the fit's closing check serve where there are enough: they are paid for. Each mode with more than a
     thousandth of the mass gets chains in proportion, one at least.
@@ -81,10 +84,10 @@ def beginnings(
     rng = host_generator(fold_key(key, 2))
     if initial is not None:
         points, cost = sampling.given_starts(target, initial, num_chains)
-        return [Start(points, gaussian, metric, fit is not None)], cost
+        return [Start(points, believed, metric, fit is not None)], cost
     if fit is None:
         points, cost = sampling.box_starts(target, rng, num_chains)
-        return [Start(points, gaussian, metric, False)], cost
+        return [Start(points, believed, metric, False)], cost
     modes = [mode for mode in fit.modes if mode.share > NEGLIGIBLE_MASS]
     counts = sampling.shared_out(num_chains, [mode.share for mode in modes]) if len(modes) > 1 else [num_chains]
     known, starts, cost = fit.draws, [], Cost()
@@ -99,5 +102,5 @@ def beginnings(
         else:
             points, spent = sampling.chain_starts(target, there, rng, count)
             cost += spent
-        starts.append(Start(points, there, metric))
+        starts.append(Start(points, Gaussian(there.mean, believed.metric), metric))
     return starts, cost

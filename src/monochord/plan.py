@@ -106,8 +106,8 @@ def _fitting(chains: int, draws: int | None, dim: int) -> int:
 
 def plan(
     names: tuple[str, ...], fit: FitResult | None, gaussian: Gaussian, options: SampleOptions, has_initial: bool
-) -> tuple[SamplerSettings, AbstractMetric]:
-    """Settings of the chains and the metric they begin with, by the verdict and what the user stated.
+) -> tuple[SamplerSettings, AbstractMetric, Gaussian]:
+    """Settings of the chains, the metric they begin with, and what is believed of the posterior's scales.
 
     `fit` is None for a run without one, where `gaussian` says nothing of scales. `names` are the target's.
     """
@@ -123,8 +123,11 @@ def plan(
         )
     verdict = fit.verdict if fit is not None else "no fit"
     residual = fit.score_residual.value if fit is not None and fit.score_residual is not None else 1.0
+    believed = gaussian
     if families and verdict != "trust" and fit is not None:
-        chosen = _sane(gaussian, chosen, fit, families)
+        sane = _sane(gaussian, chosen, fit, families)
+        if sane is not chosen:
+            chosen, believed = sane, Gaussian(gaussian.mean, sane)
     trusted = not families or (verdict == "trust" and not has_initial)
     settings = SamplerSettings(
         num_chains=options.chains,
@@ -151,7 +154,7 @@ def plan(
         max_gradients=options.max_gradients or float("inf"),
         max_seconds=options.max_time or float("inf"),
     )
-    return settings, chosen
+    return settings, chosen, believed
 
 
 def _accept(fit: FitResult | None) -> float:

@@ -75,9 +75,9 @@ def sample(
     with report:
         known, cost, note = _fit_for(target, fit, seed, options, starts, report)
         gaussian = gaussian_of(known) if known is not None else unit_gaussian(target)
-        settings, first_metric = plan(target.names, known, gaussian, options, starts is not None)
+        settings, first_metric, believed = plan(target.names, known, gaussian, options, starts is not None)
         key = named_key(seed, "sample")
-        begun, spent = beginnings(key, target, known, gaussian, first_metric, chains, starts)
+        begun, spent = beginnings(key, target, known, gaussian, believed, first_metric, chains, starts)
         drawn = sampling.run_chains(
             key, target, begun, cost + spent, settings, gaussian if known is not None else None, report.sampling
         )

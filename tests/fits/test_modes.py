@@ -1,10 +1,13 @@
 """Modes are recognised by a dip between descents; tails by the spread along rays; datasets share one compilation."""
 
+import dataclasses
+
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 import monochord as mc
+from monochord import timing
 from monochord.errors import DataError
 from monochord.estimate import Estimate
 from monochord.fits import _lbfgs
@@ -70,6 +73,24 @@ def test_grouping_and_thinning_keep_what_lies_behind_a_dip():
     assert {np.sign(search.x @ centre) for search in kept} == {1.0, -1.0} and len(kept) == 4
 
 
+def test_a_search_far_above_the_lowest_stays_unless_its_line_is_concave():
+    """A bowl, and a slope that grows towards the lowest search; no dip on either. Catches: a search dropped that is on its way elsewhere."""
+    bowl = gaussian_target(np.zeros(2), np.eye(2) * 0.5)
+    places = np.array([[0.0, 0.1], [0.1, 0.0], [9.0, 8.0]])
+    kept = {}
+    for name, one in (("concave", bowl), ("bent", _bent())):
+        points = evaluate(one, places)
+        searches = [_lbfgs.begin(x, -v, -g) for x, v, g in zip(*points, strict=True)]
+        searches = tuple(dataclasses.replace(search, num_accepted=9) for search in searches)
+        kept[name] = len(thinned(one, searches)[0])
+    assert kept == {"concave": 2, "bent": 3}
+
+
+def _bent():
+    """A shelf that only falls off near the middle: no dip on the way, and no concave line."""
+    return callable_target(lambda params: -60.0 * jnp.sqrt(jnp.sum(params["x"] ** 2) + 1e-4) ** 0.5, {"x": np.zeros(2)})
+
+
 def test_shares_follow_the_elbos():
     """Catches: shares that do not sum to one, or the order lost."""
     modes = with_shares([Mode(np.zeros(2), Estimate(v, 0.1, 8)) for v in (-3.0, -1.0)])
@@ -111,14 +132,15 @@ def _data(seed):
 
 
 def test_many_fits_of_one_model_compile_once():
-    """Catches: data baked into compiled programs, and fits that depend on their neighbours."""
-    from monochord.targets import _gradient
-
+    """Catches: data baked into compiled programs (any program, Hessian-vector products too), and fits that depend on
+    their neighbours.
+    """
+    timing.listen()
     init = {"beta": np.zeros(3), "log_sigma": 0.0}
     first = mc.fit_many(_regression, [_data(0)], seed=1, init=init)
-    count = _gradient._evaluate._cache_size()
+    count = timing.num_compiled()
     many = mc.fit_many(_regression, [_data(i) for i in range(20)], seed=1, init=init)
-    assert _gradient._evaluate._cache_size() == count
+    assert timing.num_compiled() == count
     np.testing.assert_array_equal(many[0].gaussian.mean, first[0].gaussian.mean)
     assert all(fit.verdict != "do not use" for fit in many)
     assert len({float(fit.gaussian.mean[0]) for fit in many}) == 20

@@ -83,10 +83,10 @@ def test_a_fit_resumed_from_its_result_equals_one_run(key):
     assert _same_state(run(key, target, Staged(), state=part.state), whole)
 
 
-def test_the_step_limit_is_a_status_with_fresh_evidence(gaussian_problem, key):
+def test_the_step_limit_is_a_status_with_fresh_evidence(key):
     """Catches: an exception, a verdict of trust, or evidence missing."""
-    for limit in (3, 9):
-        result = run(key, gaussian_problem, Staged(), max_steps=limit)
+    for limit in (3, 9, 20):
+        result = run(key, banana_target(), Staged(), max_steps=limit)
         assert result.status is FitStatus.max_steps
         assert result.verdict != "trust"
 
@@ -129,9 +129,10 @@ def test_throw_raises_where_nothing_was_found(key):
         run(key, nowhere_finite_target(), Staged(), throw=True)
 
 
-def test_every_gradient_is_counted(gaussian_problem, key, monkeypatch):
+@pytest.mark.parametrize("number", range(2))
+def test_every_gradient_is_counted(number, gaussian_problem, key, monkeypatch):
     """An independent count of points evaluated. Catches: a stage that forgets to charge."""
-    from monochord.fits import _modes, _score, _starts
+    from monochord.fits import _modes, _score, _staged, _starts
 
     evaluated = []
 
@@ -139,9 +140,9 @@ def test_every_gradient_is_counted(gaussian_problem, key, monkeypatch):
         evaluated.append(len(np.atleast_2d(x)))
         return evaluate(target, x)
 
-    for module in (_score, _starts, _modes):
+    for module in (_score, _starts, _modes, _staged):
         monkeypatch.setattr(module, "evaluate", counting)
-    result = run(key, gaussian_problem, Staged())
+    result = run(key, (gaussian_problem, banana_target(curvature=0.02))[number], Staged())
     assert sum(evaluated) == result.cost.gradients
     assert result.cost.idle_lanes == sum(-count % 8 for count in evaluated)
 

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 import monochord as mc
+from monochord import fits
 from monochord.fits._structure import candidates, choose_structure, importance_weights, low_rank_of
 from monochord.gaussian import Gaussian
 from monochord.metrics import DenseMetric, DiagonalMetric, LowRankMetric
@@ -87,3 +88,14 @@ def test_a_stated_family_is_kept():
     assert isinstance(mc.fit(target, seed=0, family="dense").gaussian.metric, DenseMetric)
     fit = mc.fit(target, seed=0)
     assert isinstance(fit.gaussian.metric, DiagonalMetric) and fit.choices
+
+
+def test_a_fit_says_where_no_preconditioning_pays(key):
+    """An isotropic target, and one that is not. Catches: the sentence missing, or printed for every fit."""
+    same, other = (
+        fits.run(key, gaussian_target(np.array([3.0, -1.0, 0.5]), np.diag(variances)), fits.Staged())
+        for variances in (np.full(3, 0.09), np.array([0.09, 40.0, 2.0]))
+    )
+    assert "No preconditioning pays" in str(same) and same.verdict == "trust"
+    assert np.allclose(np.asarray(same.gaussian.metric.diagonal()), 0.09, rtol=1e-3)
+    assert "No preconditioning pays" not in str(other)

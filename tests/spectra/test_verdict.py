@@ -57,3 +57,22 @@ def test_an_unknown_pareto_k_is_no_ground_for_trust():
 def test_no_gaussian_is_not_to_be_used():
     """Catches: a crash where the fit found nothing."""
     assert judge(None, None, False, ENDING).name == "do not use"
+
+
+@pytest.mark.parametrize(
+    ("residual", "gain", "name"),
+    [(0.02, 1.1, "do not use"), (0.02, 2.5, "start only"), (0.35, 2.5, "do not use"), (0.35, 10.0, "start only")],
+)
+def test_indefinite_hessians_refuse_a_metric_that_gains_nothing(residual, gain, name):
+    """A funnel and a hierarchy differ in nothing else. Catches: the gain ignored, or taken at one limit for poor fits too."""
+    verdict = judge(
+        Estimate(residual, 1e-3, 64),
+        GOOD_K,
+        True,
+        ENDING,
+        worst_coordinate=("v", Estimate(1.3, 0.1, 64)),
+        indefinite_share=Estimate(1.0, 0.0, 8),
+        gain_over_identity=Estimate(gain, 0.3, 48),
+    )
+    assert verdict.name == name
+    assert any("no metric at all" in reason for reason in verdict.reasons)

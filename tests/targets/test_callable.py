@@ -114,6 +114,14 @@ def test_static_values_compile_anew_and_traced_ones_do_not():
     assert timing.num_compiled() > before
 
 
+def test_a_numpy_float_is_traced_though_it_is_a_python_float():
+    """Catches: `isinstance(numpy.float64(2.0), float)` taken at its word, so that each value compiles anew."""
+    target = callable_target(
+        lambda params, scale: -jnp.sum((params["x"] / scale) ** 2), {"x": np.full(2, 0.5)}, {"scale": np.float64(2.0)}
+    )
+    assert target.static_data == () and float(target.traced_data["scale"]) == 2.0
+
+
 @pytest.mark.parametrize(
     ("result", "words"),
     [

@@ -76,7 +76,8 @@ class StepInfo:
 @dataclasses.dataclass(frozen=True)
 class AbstractFitState:
     """What the driver reads of a state. `stage` "done" ends the fit; `check` are draws of the final Gaussian,
-    and `indefinite` is the share of them whose Hessian is, where that was looked at, and `radial` the spread along rays.
+    and `indefinite` is the share of them whose Hessian is, where that was looked at, `radial` the spread along rays, and
+    `gain` C(I)/C(Σ) on moved draws, where many Hessians are indefinite.
     """
 
     stage: str
@@ -90,12 +91,17 @@ class AbstractFitState:
     num_stage_steps: int
     indefinite: Estimate | None = dataclasses.field(default=None, kw_only=True)
     radial: Estimate | None = dataclasses.field(default=None, kw_only=True)
+    gain: Estimate | None = dataclasses.field(default=None, kw_only=True)
 
     @property
     def gaussian(self) -> Gaussian:
         """The current Gaussian, in stages that have one."""
         assert self.current is not None, f"stage {self.stage} has no Gaussian yet"
         return self.current
+
+    def mended(self, **counts: int):
+        """A copy with `counts` added to the repairs."""
+        return dataclasses.replace(self, repairs=self.repairs.add(**counts))
 
 
 class AbstractFit(eqx.Module):

@@ -27,13 +27,16 @@ def has_dip(heights, barrier: float = BARRIER) -> bool:
     return bool(np.min(heights) < min(heights[0], heights[-1]) - barrier)
 
 
-def dips(target: AbstractTarget, here: np.ndarray, height: float, ends: Sequence[tuple[np.ndarray, float]], barrier):
-    """For each end (point, log density): is there a dip between it and `here`? And the points spent on it."""
-    lines = [here + BRIDGE[:, None] * (end - here) for end, _ in ends]
-    points = evaluate(target, np.concatenate(lines))
-    inner = np.where(points.finite(), points.log_density, -np.inf).reshape(len(ends), -1)
-    found = [has_dip([height, *row, end_height], barrier) for row, (_, end_height) in zip(inner, ends, strict=True)]
-    return found, points
+def is_concave(heights) -> bool:
+    """True where the log density on a line, at equal steps and ends included, bends nowhere upwards beyond `SHALLOW` nats."""
+    return bool(np.all(np.diff(heights, 2) <= SHALLOW))
+
+
+def profiles(target: AbstractTarget, here: _lbfgs.Search, others: Sequence[_lbfgs.Search]):
+    """Log densities on the line from `here` to each of `others`, ends included; and the points spent on it."""
+    points = evaluate(target, np.concatenate([here.x + BRIDGE[:, None] * (other.x - here.x) for other in others]))
+    inner = np.where(points.finite(), points.log_density, -np.inf).reshape(len(others), -1)
+    return [np.array([-here.potential, *row, -end.potential]) for row, end in zip(inner, others, strict=True)], points
 
 
 def thinned(
@@ -41,21 +44,25 @@ def thinned(
 ) -> tuple[tuple[_lbfgs.Search, ...], Evaluations | None]:
     """`searches` without those on the way to the same place as the lowest, and the points spent.
 
-    The lowest `MIN_KEPT` stay, and so do searches behind a dip and those that have hardly begun.
+    The lowest `MIN_KEPT` stay, and so do searches behind a dip, those that have hardly begun, and those still far
+    above the lowest whose line to it is not concave: they may yet find a place that is better.
     """
     order = sorted(range(len(searches)), key=lambda i: searches[i].potential)
-    best, doubtful = searches[order[0]], [i for i in order[MIN_KEPT:] if _is_ripe(searches[i], searches[order[0]])]
+    best = searches[order[0]]
+    doubtful = [i for i in order[MIN_KEPT:] if _is_near(searches[i], best) or searches[i].num_accepted >= MIN_ACCEPTED]
     if not doubtful:
         return searches, None
-    apart, points = dips(
-        target, best.x, -best.potential, [(searches[i].x, -searches[i].potential) for i in doubtful], SHALLOW
-    )
-    dropped = {i for i, dip in zip(doubtful, apart, strict=True) if not dip}
+    lines, points = profiles(target, best, [searches[i] for i in doubtful])
+    dropped = {
+        i
+        for i, heights in zip(doubtful, lines, strict=True)
+        if not has_dip(heights, SHALLOW) and (_is_near(searches[i], best) or is_concave(heights))
+    }
     return tuple(search for i, search in enumerate(searches) if i not in dropped), points
 
 
-def _is_ripe(search: _lbfgs.Search, best: _lbfgs.Search) -> bool:
-    return bool(search.num_accepted >= MIN_ACCEPTED or search.potential - best.potential < 10.0 + len(search.x))
+def _is_near(search: _lbfgs.Search, best: _lbfgs.Search) -> bool:
+    return bool(search.potential - best.potential < 10.0 + len(search.x))
 
 
 def grouped(
@@ -67,8 +74,8 @@ def grouped(
         first, *others = waiting
         apart = []
         if others:
-            places = [(search.x, -search.potential) for search in others]
-            apart, points = dips(target, first.x, -first.potential, places, BARRIER)
+            lines, points = profiles(target, first, others)
+            apart = [has_dip(heights) for heights in lines]
             spent.append(points)
         groups.append([first, *(search for search, dip in zip(others, apart, strict=True) if not dip)])
         waiting = [search for search, dip in zip(others, apart, strict=True) if dip]

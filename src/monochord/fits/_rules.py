@@ -8,6 +8,8 @@ from monochord.gaussian import Gaussian
 from monochord.targets import Evaluations, join
 
 RUNAWAY = 1e12  # of coordinates and scales: no parameter in a sensible unit is that large
+LARGE_RESIDUAL = 1.0  # fits that stopped on a residual that was only flat ended at 1 to 30
+WORTHWHILE = 0.002  # nats a dimension: a third of a nat in 160 dimensions, where a window costs 500 gradients
 BUFFER_LENGTH = 16  # batches a match may look back on
 BUFFER_NUMBERS = 20_000_000  # doubles of points in the buffer, so that it stays small in very many dimensions
 
@@ -60,6 +62,28 @@ def has_settled(scores: tuple[Scored, ...], window: int) -> bool:
     residual, residual_before = average(recent, "residual")[0], average(before, "residual")[0]
     gained = elbo - elbo_before > 0.05 + 2.0 * np.hypot(elbo_error, elbo_error_before)
     return not gained and residual > 0.7 * residual_before
+
+
+def has_come_to_rest(scores: tuple[Scored, ...], window: int) -> bool:
+    """`has_settled` for a match with a rich family, where a large residual is no place to stop, however flat.
+
+    It must then be flat for twice as long. By medians, as a rejected jump has an ELBO and an error of its own making. An
+    ELBO that gains less than `WORTHWHILE` nats a dimension in `window` steps is no reason to go on.
+    """
+    if len(scores) >= window and _median(scores[-window:], "residual") > LARGE_RESIDUAL:
+        window *= 2
+    if len(scores) < 2 * window:
+        return False
+    recent, before = scores[-window:], scores[-2 * window : -window]
+    errors = [_median(part, "elbo", "standard_error") for part in (recent, before)]
+    noise = np.hypot(errors[0], errors[1]) / np.sqrt(window)
+    gained = _median(recent, "elbo") - _median(before, "elbo")
+    worthwhile = max(0.05, WORTHWHILE * scores[-1].gaussian.dim)
+    return bool(gained <= worthwhile + 2.0 * noise and _median(recent, "residual") > 0.7 * _median(before, "residual"))
+
+
+def _median(part: tuple[Scored, ...], name: str, field: str = "value") -> float:
+    return float(np.median([getattr(getattr(score, name), field) for score in part]))
 
 
 def has_run_away(gaussian: Gaussian) -> bool:

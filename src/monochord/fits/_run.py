@@ -17,6 +17,10 @@ from monochord.gaussian import Gaussian
 from monochord.spectra import Verdict, judge
 from monochord.targets import AbstractTarget, Evaluations
 
+NOTHING_PAYS = (
+    "No preconditioning pays here: a multiple of the identity is predicted to cost within a tenth of any other metric, and "
+    "that is what the fit returns."
+)
 MAX_STEPS = 400  # descents take up to 100, the score match 5 to 60
 
 
@@ -31,7 +35,8 @@ class FitResult:
     `modes` are the places where starts ended apart (empty where they agree), `choices` the structures of the metric that
     were compared by their predicted cost, `indefinite_share` the share of draws with an indefinite Hessian (None where
     the residual settles the verdict without it), `radial_spread` the spread of log radius along rays from the mean over
-    that of a Gaussian.
+    that of a Gaussian, `gain_over_identity` the cost functional without a metric over that with this one, on draws moved
+    by a few trajectories (None unless most Hessians are indefinite).
     `state` resumes the fit: ``run(key, target, algorithm, state=result.state)``; where it stopped at
     `max_steps` it is the state before the evidence was drawn.
     """
@@ -52,6 +57,7 @@ class FitResult:
     choices: tuple[MetricChoice, ...] = ()
     indefinite_share: Estimate | None = None
     radial_spread: Estimate | None = None
+    gain_over_identity: Estimate | None = None
     seed: int | None = None
     seconds: float = 0.0
 
@@ -173,9 +179,12 @@ def _result(target, state, trace) -> FitResult:
         state.indefinite,
         [mode.share for mode in modes],
         state.radial,
+        state.gain,
     )
     if state.status is FitStatus.diverged:
         judgement = Verdict("do not use", (state.status.value,))
+    elif best is not None and any(c.name == "isotropic" and c.metric is best.gaussian.metric for c in choices):
+        judgement = dataclasses.replace(judgement, reasons=(*judgement.reasons, NOTHING_PAYS))
     return FitResult(
         gaussian=best.gaussian if best is not None else None,
         elbo=best.elbo if best is not None else None,
@@ -193,6 +202,7 @@ def _result(target, state, trace) -> FitResult:
         choices=choices,
         indefinite_share=state.indefinite,
         radial_spread=state.radial,
+        gain_over_identity=state.gain,
     )
 
 

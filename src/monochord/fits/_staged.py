@@ -1,5 +1,7 @@
 """`Staged`: the default fit. Stopped L-BFGS, then score matching in a growing family, guarded by the ELBO.
 
+0. *probe*: where the score is linear between the starts, dim + 1 points determine the Gaussian (*regression*), and if its
+   own draws agree nothing else is needed. Dense family only.
 1. *descent*: L-BFGS from several starts side by side, stopped when what is left to gain is within the
    spread of the posterior; the joint mode of a hierarchical model is no place to be.
    Starts on the way to the same place drop out early; those behind a dip of the density stay.
@@ -25,14 +27,16 @@ import equinox as eqx
 import numpy as np
 
 from monochord.arrays import Key, host_generator
-from monochord.fits._base import AbstractFit, FitStatus, Mode, StepInfo
+from monochord.fits._base import AbstractFit, FitStatus, Mode, Scored, StepInfo
 from monochord.fits._laplace import laplace_like
+from monochord.fits._linear import is_linear, points_around, points_between, regressed
 from monochord.fits._match import match
 from monochord.fits._modes import grouped, thinned, with_shares
 from monochord.fits._rules import (
     RUNAWAY,
     buffer_length,
     distinct_ends,
+    has_come_to_rest,
     has_run_away,
     has_settled,
     is_sane,
@@ -43,7 +47,7 @@ from monochord.fits._rules import (
 from monochord.fits._score import antithetic_batch, scored
 from monochord.fits._shift import is_shifted, newton_shift
 from monochord.fits._stages import check, enter, finish, spend
-from monochord.fits._starts import StartedState, descend, described, opening
+from monochord.fits._starts import CANDIDATE_PAIRS, StartedState, descend, described, opening
 from monochord.fits._structure import MetricChoice, choose_structure
 from monochord.gaussian import Gaussian
 from monochord.metrics import (
@@ -53,7 +57,7 @@ from monochord.metrics import (
     DiagonalMetric,
     LowRank,
 )
-from monochord.targets import AbstractTarget, Evaluations
+from monochord.targets import AbstractTarget, Evaluations, evaluate
 
 DENSE_LIMIT = 250  # above it batches of useful size leave a full covariance too noisy
 MAX_STRENGTH = 1e3
@@ -106,11 +110,15 @@ class Staged(AbstractFit):
         fields = opening(rng, target, self._family(target), "descent", self.num_starts, initial, None)
         middle = target.center if initial is None else np.atleast_2d(np.asarray(initial, dtype=np.float64))[0]
         small = Gaussian(np.asarray(middle, np.float64), DiagonalMetric(np.full(target.dim, CAUTIOUS_SCALE)))
+        if isinstance(self._family(target), Dense) and len(fields["searches"]) > 1:
+            fields["stage"] = "probe"
         return StagedState(**fields, buffer=(), strength=FIRST_STRENGTH, unused=small)
 
     def step(self, key: Key, target: AbstractTarget, state: StagedState) -> tuple[StagedState, StepInfo]:
         rng, stage = host_generator(key), state.stage
         advance = {
+            "probe": self._probe,
+            "regression": self._regress,
             "descent": self._descend,
             "candidates": self._choose,
             "diagonal": self._match_step,
@@ -118,6 +126,30 @@ class Staged(AbstractFit):
             "check": self._check,
         }[stage]
         return described(stage, advance(rng, target, state))
+
+    def _probe(self, rng, target, state: StagedState) -> StagedState:
+        """Is the score linear between the starts?"""
+        x, score = _starts(state)
+        between, weights = points_between(rng, x)
+        points = evaluate(target, between)
+        state = spend(state, points)
+        return enter(state, "regression" if is_linear(score, weights, points) else "descent")
+
+    def _regress(self, rng, target, state: StagedState) -> StagedState:
+        """The Gaussian with such scores; on to the descents unless its own draws say that it is close."""
+        x, score = _starts(state)
+        points = evaluate(target, points_around(rng, x))
+        state, points = spend(state, points), points.take(points.finite())
+        try:
+            gaussian = regressed(np.concatenate([x, points.x]), np.concatenate([score, points.score]))
+        except (np.linalg.LinAlgError, ValueError):
+            return enter(state.mended(failed_factorisations=1), "descent")
+        points = antithetic_batch(target, gaussian, rng, CANDIDATE_PAIRS)
+        state, evidence = spend(state, points), scored(gaussian, points)
+        if not np.all(points.finite()) or not evidence.residual.value < POOR_RESIDUAL:
+            return enter(state.mended(rejected_updates=1), "descent")
+        state = dataclasses.replace(state, current=gaussian, best=evidence, drawn_from=gaussian, buffer=(points,))
+        return finish(state, FitStatus.converged) if self._is_close(evidence) else enter(state, "full")
 
     def _descend(self, rng, target, state: StagedState) -> StagedState:
         """One trial point of every search; at fixed steps, those on the way to the same place drop out."""
@@ -140,7 +172,7 @@ class Staged(AbstractFit):
             highest = None
             for search in group[: 2 if group is groups[0] else 1]:
                 gaussian = laplace_like(family, search)
-                points = antithetic_batch(target, gaussian, rng, 8)
+                points = antithetic_batch(target, gaussian, rng, CANDIDATE_PAIRS)
                 state = spend(state, points)
                 candidate = scored(gaussian, points)
                 if highest is None or not candidate.elbo.value <= highest.elbo.value:
@@ -181,7 +213,7 @@ class Staged(AbstractFit):
         if share > 0.5 and not_worse(evidence, state.best):
             best = evidence if state.best is None or evidence.elbo.value > state.best.elbo.value else state.best
             strength = min(MAX_STRENGTH, 4.0 * state.strength)
-            state = dataclasses.replace(state, best=best, strength=strength, scores=(*state.scores[-7:], evidence))
+            state = dataclasses.replace(state, best=best, strength=strength, scores=(*state.scores[-15:], evidence))
             prior = state.gaussian
         else:
             prior = state.best.gaussian if state.best is not None else _shrunk(state.gaussian)
@@ -208,14 +240,23 @@ class Staged(AbstractFit):
         if state.stage == "diagonal":
             settled = has_settled(state.scores, window=2) or state.num_stage_steps >= 20
             return _after_diagonal(state) if settled or _is_hopeless(state) else state
-        if latest.residual.value + latest.residual.standard_error < self.tolerance:
+        if self._is_close(latest):
             return finish(state, FitStatus.converged)
-        if state.num_stage_steps >= 8 and has_settled(state.scores, window=4):
+        at_rest = has_settled if isinstance(self._family(target), Diagonal) else has_come_to_rest
+        if state.num_stage_steps >= 8 and at_rest(state.scores, window=4):
             return finish(state, FitStatus.settled)
         return state
 
+    def _is_close(self, evidence: Scored) -> bool:
+        return evidence.residual.value + evidence.residual.standard_error < self.tolerance
+
     def _family(self, target) -> AbstractFamily:
         return self.family if self.family is not None else default_family(target.dim)
+
+
+def _starts(state: StagedState) -> tuple[np.ndarray, np.ndarray]:
+    """Where the searches are, and the scores there."""
+    return np.stack([search.x for search in state.searches]), -np.stack([search.gradient for search in state.searches])
 
 
 def _after_diagonal(state: StagedState) -> StagedState:

@@ -11,9 +11,10 @@ import numpy as np
 
 from monochord.cost import Cost
 from monochord.fits._base import AbstractFitState, FitStatus
+from monochord.fits._gain import NUM_CHAINS, gain_over_identity
 from monochord.fits._rules import not_worse
 from monochord.fits._score import NUM_RAYS, antithetic_batch, coordinate_residuals, radial_spread, scored
-from monochord.spectra import MAX_POINTS, share_of_indefinite
+from monochord.spectra import MANY_INDEFINITE, MAX_POINTS, share_of_indefinite
 from monochord.targets import AbstractTarget, Evaluations, idle_lanes
 
 State = TypeVar("State", bound=AbstractFitState)
@@ -76,4 +77,10 @@ def _look_for_indefinite(rng, target: AbstractTarget, state: State) -> State:
     if not (state.best.residual.value > MATTERS_FROM or worst > MATTERS_COORDINATE):
         return state
     share, gradients = share_of_indefinite(target, state.best.gaussian.metric, points.x, rng)
-    return dataclasses.replace(state, indefinite=share, cost=state.cost + Cost(gradients))
+    state = dataclasses.replace(state, indefinite=share, cost=state.cost + Cost(gradients))
+    if share.value < MANY_INDEFINITE or len(points.x) < NUM_CHAINS:
+        return state
+    gain, spent = gain_over_identity(target, state.gaussian, points.take(slice(NUM_CHAINS)), rng)
+    for moved in spent:
+        state = spend(state, moved)
+    return dataclasses.replace(state, gain=gain)

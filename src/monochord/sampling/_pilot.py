@@ -13,6 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from monochord._arviz import bulk_ess, ess_of_means
+from monochord.gaussian import Gaussian
 from monochord.sampling._chains import Segment, concatenate
 from monochord.sampling._enough import JUDGED, spread_sample
 from monochord.sampling._evidence import EvidenceSum
@@ -98,10 +99,14 @@ def choose_kernel(run: WarmUpRun) -> Pilot:
 
 
 def _is_refused(run: WarmUpRun) -> bool:
-    """Whether the latest draws say that not even the learned Gaussian describes this posterior."""
+    """Whether the latest draws say that no Gaussian with the learned metric describes this posterior.
+
+    Its mean is theirs: that of the pool may still hold the way from the starts.
+    """
     if run.settings.refused is None or run.is_refused:
         return run.is_refused
-    total = EvidenceSum(run.groups[0].gaussian, run.chains.num_chains)
+    mean = np.mean(concatenate(run.recent).x, axis=(0, 1), dtype=np.float64)
+    total = EvidenceSum(Gaussian(mean, run.groups[0].tuning.metric), run.chains.num_chains)
     for segment in run.recent:
         total.add(segment.x, segment.score)
     evidence = total.evidence()

@@ -35,9 +35,10 @@ from monochord.spectra._step_size import (
     mean_energy_error,
     step_size_for,
 )
-from monochord.spectra._verdict import TRUST_PARETO_K, WIDE_RADIUS, Verdict, judge
+from monochord.spectra._verdict import MANY_INDEFINITE, TRUST_PARETO_K, WIDE_RADIUS, Verdict, judge
 
 __all__ = [
+    "MANY_INDEFINITE",
     "MAX_POINTS",
     "DENSE_LIMIT",
     "Direction",

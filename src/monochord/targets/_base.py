@@ -48,7 +48,7 @@ def split_data(data: Mapping[str, Any]) -> tuple[dict[str, Any], tuple[tuple[str
     """Split data into traced leaves (arrays, lists, nested containers of them) and static values.
 
     Python numbers, strings, booleans and None stay as they are: a model may use them as sizes or
-    in `if`. Pass `numpy.asarray(value)` to have a number traced.
+    in `if`. NumPy's numbers are traced, `numpy.float64` too, although it is a Python float to `isinstance`.
 
     **Raises** `DataError` for names that are not strings, ragged lists, and arrays of anything but numbers.
     """
@@ -56,7 +56,7 @@ def split_data(data: Mapping[str, Any]) -> tuple[dict[str, Any], tuple[tuple[str
     for name, value in data.items():
         if not isinstance(name, str):
             raise DataError(f"the data have the name {name!r}. Data are passed to the model by name. Use strings.")
-        if value is None or isinstance(value, (bool, int, float, str)):
+        if value is None or (isinstance(value, (bool, int, float, str)) and not isinstance(value, np.number)):
             static.append((name, value))
         else:
             traced[name] = jax.tree.map(partial(_as_numeric, name), value, is_leaf=_is_numeric_list)
