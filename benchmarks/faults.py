@@ -5,7 +5,7 @@ Each fault is put into the fitted Gaussian while verdict and evidence stay those
 data. A row a fault, problem, kernel of hand-over and seed: gradients of everything times 400 over the ESS (smallest of
 bulk and tail, 4 x 1000 draws), for the faulty fit and for `fit=False`, the identity start that learns. `handed` says
 how the fault comes in: "claimed" keeps the good fit's evidence, "believed" has the evidence of the faulty Gaussian
-itself and the verdict "start only", so that nothing but warm-up can mend it.
+itself beside the word "start only".
 """
 
 import argparse

@@ -13,6 +13,7 @@ from monochord.gaussian import Gaussian
 from monochord.metrics import AbstractMetric, identity_metric
 from monochord.rejudge import RANKS
 from monochord.sampling import Start
+from monochord.spectra import judge
 from monochord.targets import AbstractTarget, evaluate, idle_lanes
 
 NEGLIGIBLE_MASS = 1e-3  # of a mode: no chain is spent on it
@@ -30,9 +31,16 @@ def confirmed(key: Key, target: AbstractTarget, fit: FitResult) -> tuple[FitResu
     """A fit handed over, if it holds on this target; else None, what looking cost, and a sentence.
 
     A fit is at home here when a few of its own draws have the densities it recorded. Otherwise (another data set, a
-    Gaussian put in by hand, a fit without its draws) it is measured anew, and dropped where it is worse than it says.
+    Gaussian put in by hand, a fit without its draws) it is measured anew, and dropped where it is worse than it says. So
+    is a fit whose own evidence does not bear out its verdict.
     """
     assert fit.gaussian is not None
+    borne_out = judge(fit.score_residual, fit.pareto_k, True, "", 0.0, fit.worst_coordinate)
+    if RANKS[borne_out.name] > RANKS[fit.verdict]:
+        return None, Cost(), (
+            f'The fit handed over says "{fit.verdict}", but its own evidence says "{borne_out.name}": it is not used, and a new '
+            "one was made."
+        )  # fmt: skip
     known, rng = fit.draws, host_generator(fold_key(key, 0))
     cost = Cost()
     if known is not None:

@@ -95,8 +95,14 @@ def _fit_for(target, fit, seed: int, options, starts, report) -> tuple[FitResult
     cost, note = Cost(), ""
     if isinstance(fit, Gaussian):
         given = fits.run(named_key(seed, "given"), target, fits.Given(fit))
-        return given, cost, note
-    if isinstance(fit, FitResult):
+        if given.verdict != "do not use":
+            return given, cost, note
+        cost, note = given.cost, (
+            f'Measured on this target, the Gaussian handed over has a score residual of {given.score_residual} and the verdict '
+            '"do not use": a fit was made instead.'
+        )  # fmt: skip
+        report.note(note)
+    elif isinstance(fit, FitResult):
         check_belongs(fit, target)
         gaussian_of(fit)
         kept, cost, note = confirmed(named_key(seed, "confirm"), target, fit)

@@ -145,7 +145,7 @@ def test_our_rows_of_another_commit_are_made_again_when_asked(tmp_path, monkeypa
     path, made = tmp_path / "rows.jsonl", []
     rows = [
         _row("monochord/auto/nuts", problem="arK-arK", versions={"commit": "old-dirty"}),
-        _row("monochord/auto/hmc", problem="arK-arK", versions={"commit": "new-dirty"}),
+        *(_row(f"monochord/auto/{kernel}", problem="arK-arK", versions={"commit": "new-dirty"}) for kernel in ("auto", "hmc")),
         _row("nutpie/diagonal", problem="arK-arK", versions={}), _row("nutpie/low_rank", problem="arK-arK"),
     ]  # fmt: skip
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))

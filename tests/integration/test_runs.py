@@ -144,7 +144,19 @@ def test_a_gaussian_by_hand_is_measured(gaussian, seed):
     right = mc.Gaussian(mean, DenseMetric.from_covariance(covariance))
     assert _attrs(mc.sample(target, fit=right, seed=seed, draws=20, progress=False))["fit_verdict"] == "trust"
     wrong = mc.Gaussian(mean, mc.identity_metric(DIM))
-    assert _attrs(mc.sample(target, fit=wrong, seed=seed, draws=20, progress=False))["fit_verdict"] == "do not use"
+    attrs = _attrs(mc.sample(target, fit=wrong, seed=seed, draws=20, progress=False))
+    assert "a fit was made instead" in attrs["fit_note"]
+    assert attrs["fit_verdict"] == "trust"
+
+
+def test_a_verdict_that_its_own_evidence_denies_is_not_believed(gaussian, seed):
+    """A measured residual far above any limit beside the word "start only". Catches: the word taken for the evidence."""
+    target, mean, _ = gaussian
+    measured = mc.fit(target, algorithm=mc.Given(mc.Gaussian(mean, mc.identity_metric(DIM))), seed=seed, progress=False)
+    assert measured.verdict == "do not use"
+    forged = dataclasses.replace(measured, judgement=dataclasses.replace(measured.judgement, name="start only"))
+    attrs = _attrs(mc.sample(target, fit=forged, seed=seed, draws=20, progress=False))
+    assert "its own evidence says" in attrs["fit_note"]
 
 
 @pytest.mark.parametrize("claims", ["trust", "start only"])
@@ -183,11 +195,17 @@ def test_a_funnel_is_refused_sampled_with_nuts_and_advised_on(seed):
 
 
 def test_the_run_s_own_draws_lower_a_verdict(seed):
-    """A funnel whose fit was made to say "trust": draws and scores of the run say otherwise. Catches: the fit's own word
-    repeated in the result."""
+    """A funnel whose fit was made to say "trust", evidence and all: draws and scores of the run say otherwise. Catches: the
+    fit's own word repeated in the result, jittered HMC where the first look has refused the fit."""
     target = funnel_target(6)
     fit = mc.fit(target, seed=seed, progress=False)
-    forged = dataclasses.replace(fit, judgement=dataclasses.replace(fit.judgement, name="trust"))
+    forged = dataclasses.replace(
+        fit,
+        judgement=dataclasses.replace(fit.judgement, name="trust"),
+        score_residual=mc.Estimate(0.02, 0.002, 64),
+        worst_coordinate=("v", mc.Estimate(0.05, 0.01, 128)),
+        pareto_k=mc.Estimate(0.1, 0.2, 128),
+    )
     attrs = _attrs(mc.sample(target, fit=forged, seed=seed, draws=200, progress=False))
     assert attrs["fit_verdict"] == "trust"
     assert attrs["verdict"] != "trust"

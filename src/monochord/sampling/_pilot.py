@@ -105,7 +105,7 @@ def _is_refused(run: WarmUpRun) -> bool:
     """
     if run.settings.refused is None or run.is_refused:
         return run.is_refused
-    mean = np.mean(concatenate(run.recent).x, axis=(0, 1), dtype=np.float64)
+    mean = np.asarray(concatenate(run.recent).x, np.float64).mean((0, 1))
     total = EvidenceSum(Gaussian(mean, run.groups[0].tuning.metric), run.chains.num_chains)
     for segment in run.recent:
         total.add(segment.x, segment.score)

@@ -28,6 +28,7 @@ PIECE_LEAPFROGS = 640.0  # a chain: fewer iterations where trees are deep, as th
 CLOSE = 0.05  # of the mean acceptance to the wanted one: about two standard errors of 40 transitions
 SURPRISING = 0.15  # further off than mildly varying curvature brings it
 MAX_ATTEMPTS = 10
+WINDOW_LEAPFROGS = 16.0  # a draw: under a metric that needs more, a window ends early and the metric learns
 FIRST_WINDOW = 20
 MAX_WINDOW = 200
 MAX_ITERATIONS = 1000  # Stan's default length of warm-up
@@ -174,7 +175,8 @@ class WarmUpRun:
     def _refine(self, group: Group, newest: list[Segment], refine) -> None:
         group.pool = [*_bounded(group.pool), *newest]
         points, places = _pooled(newest)
-        group.gaussian = refine(Gaussian(group.gaussian.mean, group.tuning.metric), *_pooled(group.pool))
+        learned = refine(Gaussian(group.gaussian.mean, group.tuning.metric), *_pooled(group.pool))
+        group.gaussian = refine(learned, points, places)  # the pool may still hold the way from the starts
         gain = 1.0
         if group.gaussian.metric is not group.tuning.metric and len(points.x) >= 16:
             before, after = (
@@ -225,11 +227,14 @@ class WarmUpRun:
         return segment
 
     def _window(self, length: int) -> list[Segment]:
-        """`length` iterations a chain; the step sizes are corrected after each piece, less and less."""
-        segments, done = [], 0
-        while done < length and not self.budget.is_spent(SHARE):
+        """`length` iterations a chain, fewer where trees are deep; the step sizes are corrected after each piece, less and
+        less.
+        """
+        segments, done, leapfrogs = [], 0, 0.0
+        while done < length and leapfrogs < WINDOW_LEAPFROGS * length and not self.budget.is_spent(SHARE):
             segments.append(self.piece(min(self._piece_length, length - done)))
             done += segments[-1].x.shape[1]
+            leapfrogs += segments[-1].gradients / self.chains.num_chains
             self._correct(segments[-1:], 1.0 / (1 + done // PIECE))
         return segments
 
