@@ -29,6 +29,7 @@ FIELDS = (
     "seconds_compile", "load_average",
 )  # fmt: skip
 ROUNDS = 3
+DRAWS = 1000
 CHAINS = 4
 
 
@@ -52,7 +53,7 @@ def rows_of(problem: Problem):
             "fit": fit,
             "kernel": kernel,
             "metric": fit.gaussian.metric,
-            "draws": 200,
+            "draws": DRAWS,
             "seed": 1,
             "progress": False,
         }

@@ -12,16 +12,15 @@ from monochord.gaussian import Gaussian
 from monochord.learning import refiner
 from monochord.metrics import AbstractMetric, Dense, Diagonal, DiagonalMetric, LowRank, LowRankMetric, identity_metric
 from monochord.rejudge import contradicts, has_heavy_tails, refuses
-from monochord.sampling import SamplerSettings
+from monochord.sampling import REFUSED_ACCEPT, SamplerSettings
 from monochord.settings import check_choice, check_count, check_fraction, check_positive
 from monochord.spectra import best_diagonal, cost_functional
 
 METRICS = ("auto", "identity", "diagonal", "dense", "low_rank")
 FAMILIES = {"diagonal": Diagonal, "dense": Dense, "low_rank": LowRank}
 # Wanted acceptance: Stan's default for adapt_delta (reference manual); more where one step size has to serve curvatures that
-# differ, since a chain in the stiffer part then rejects for long: a funnel was off by 5 standard errors at .8, right at .95
-# (benchmarks/local_adaptation.py).
-ACCEPT, VARYING_ACCEPT, REFUSED_ACCEPT = 0.8, 0.9, 0.95
+# differ, since a chain in the stiffer part then rejects for long.
+ACCEPT, VARYING_ACCEPT = 0.8, 0.9
 TARGET_ESS = 400.0  # of the smallest of bulk and tail ESS: 100 a chain (Vehtari et al. 2021)
 MAX_DRAWS = 20_000  # a chain, where nothing is stated
 MEMORY_SHARE = 0.4  # of this machine's, for draws whose number is left open

@@ -11,6 +11,7 @@ from monochord.metrics import Dense, DenseMetric, Diagonal, identity_metric
 from monochord.sampling import SamplerSettings, Start, _warmup, run_chains
 from monochord.sampling._budget import Budget
 from monochord.sampling._chains import Chains
+from monochord.sampling._pool import MAX_WINDOW, POOL_POINTS
 from monochord.sampling._warmup import WarmUpRun
 from monochord.spectra import condition_number, squared_frequencies
 from monochord.targets import callable_target, evaluate
@@ -96,7 +97,7 @@ def test_memory_of_warm_up_does_not_grow(problem, key, rng, monkeypatch):
     monkeypatch.setattr(WarmUpRun, "_refine", watched)
     run, _ = _warm(key, target, [start], _settings(max_tree_depth=6))
     assert run.iterations > 800
-    assert max(sizes) <= _warmup.POOL_POINTS + 4 * _warmup.MAX_WINDOW
+    assert max(sizes) <= POOL_POINTS + 4 * MAX_WINDOW
     assert max(sizes[len(sizes) // 2 :]) <= max(sizes[: len(sizes) // 2]) * 4
 
 

@@ -8,9 +8,11 @@ from monochord.sampling._run import Draws, Standpoint, WarmUp, continue_chains, 
 from monochord.sampling._settings import KERNELS, Refine, SamplerSettings, Start, Tuning
 from monochord.sampling._starts import box_starts, chain_starts, given_starts, resampled, shared_out
 from monochord.sampling._tuning import closed_form_tuning
+from monochord.sampling._warmup import REFUSED_ACCEPT
 
 __all__ = [
     "KERNELS",
+    "REFUSED_ACCEPT",
     "Draws",
     "Evidence",
     "EvidenceSum",

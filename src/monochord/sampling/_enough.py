@@ -11,10 +11,12 @@ from monochord.convergence import R_HAT_LIMIT, r_hat_limit
 from monochord.sampling._chains import Segment
 
 FIRST_LOOK = 100
+FEWEST_DRAWS = 8  # a chain, for an ESS and R̂ to mean anything
 GROWTH = 1.2  # of the draws between looks
 JUDGED = 256  # coordinates
 NUM_BATCHES = 5  # a chain
 COURTESY = 0.01  # of the time, for looks that only serve progress
+LOOK_SECONDS = 0.05  # that the next one is taken to need
 
 
 class Standing(NamedTuple):
@@ -50,17 +52,26 @@ class Monitor:
             self._next = int(self._next * GROWTH) + 1
         return self._next
 
+    def last_look(self, segments: Sequence[Segment]) -> None:
+        """Judge all draws of a run that ended without being looked at."""
+        if sum(segment.x.shape[1] for segment in segments) >= FEWEST_DRAWS:
+            self._look(segments)
+
     def look(self, segments: Sequence[Segment]) -> bool:
         """Judge the draws so far; True where they are enough."""
         started = time.perf_counter()
-        if self._target is None and self._spent > COURTESY * (started - self._clock):
+        if self._target is None and self._spent + LOOK_SECONDS > COURTESY * (started - self._clock):
             return False
+        self._look(segments)
+        self._spent += time.perf_counter() - started
+        assert self.standing is not None
+        return self._is_enough(self.standing)
+
+    def _look(self, segments: Sequence[Segment]) -> None:
         x = np.concatenate([segment.x for segment in segments], axis=1)
         judged = slowest(x, JUDGED)
         standing = self._judge(x[:, :, judged])
         self.standing = standing._replace(coordinate=int(judged[standing.coordinate]))
-        self._spent += time.perf_counter() - started
-        return self._is_enough(self.standing)
 
     def _is_enough(self, standing: Standing) -> bool:
         return self._target is not None and standing.ess >= self._target and standing.has_mixed

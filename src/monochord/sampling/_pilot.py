@@ -13,10 +13,8 @@ from typing import NamedTuple
 import numpy as np
 
 from monochord._arviz import bulk_ess, ess_of_means
-from monochord.gaussian import Gaussian
 from monochord.sampling._chains import Segment, concatenate
 from monochord.sampling._enough import JUDGED, spread_sample
-from monochord.sampling._evidence import EvidenceSum
 from monochord.sampling._settings import Tuning
 from monochord.sampling._tuning import closed_form_tuning
 from monochord.sampling._warmup import PIECE, WarmUpRun
@@ -76,7 +74,7 @@ def choose_kernel(run: WarmUpRun) -> Pilot:
         return Pilot(settings.kernel, "stated")
     if run.kernel == "hmc":
         return Pilot("hmc", "the fit is so close to the posterior that all directions have one period")
-    if not settings.allows_pilot or len(run.groups) > 1 or not run.recent or _is_refused(run):
+    if not settings.allows_pilot or len(run.groups) > 1 or not run.recent or run.is_refused:
         return Pilot("nuts", "no metric gives all directions of this posterior one period")
     nuts = _Side("nuts", run.groups[0].tuning, run.recent)
     learned = run.num_refinements > 0
@@ -96,21 +94,6 @@ def choose_kernel(run: WarmUpRun) -> Pilot:
     _use(run, chosen)
     reason = doubt or "more effective draws a gradient in a pilot of both, with the same moments"
     return Pilot(chosen.kernel, reason, nuts.efficiency(quantile), hmc.efficiency(quantile))
-
-
-def _is_refused(run: WarmUpRun) -> bool:
-    """Whether the latest draws say that no Gaussian with the learned metric describes this posterior.
-
-    Its mean is theirs: that of the pool may still hold the way from the starts.
-    """
-    if run.settings.refused is None or run.is_refused:
-        return run.is_refused
-    mean = np.asarray(concatenate(run.recent).x, np.float64).mean((0, 1))
-    total = EvidenceSum(Gaussian(mean, run.groups[0].tuning.metric), run.chains.num_chains)
-    for segment in run.recent:
-        total.add(segment.x, segment.score)
-    evidence = total.evidence()
-    return evidence is not None and run.settings.refused(evidence)
 
 
 class _Allowance(NamedTuple):

@@ -186,9 +186,12 @@ def _sample(
         if not segments:
             raise
         status = "interrupted"
+    seconds = time.perf_counter() - clock
+    if status != "interrupted" and not stuck and (monitor.standing is None or settings.target_ess is None):
+        monitor.last_look([*old, *segments])
     stands = dataclasses.replace(begin, ends=chains.ends(), iteration=chains.iteration)
     drawn = Draws(
-        concatenate(segments), stands, None, Cost(), _in_words(status, settings), 0.0, time.perf_counter() - clock,
+        concatenate(segments), stands, None, Cost(), _in_words(status, settings), 0.0, seconds,
         evidence.evidence() if evidence is not None else None, monitor.standing,
     )  # fmt: skip
     return drawn, recent if stuck else None

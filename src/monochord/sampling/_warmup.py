@@ -8,20 +8,18 @@ cost, the acceptance is as wanted and the chains agree. The pool is bounded; not
 
 import dataclasses
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
-from monochord._arviz import bulk_ess
 from monochord.gaussian import Gaussian
 from monochord.sampling._budget import Budget
-from monochord.sampling._chains import Chains, ProgressCallback, SamplingInfo, Segment
-from monochord.sampling._enough import JUDGED, slowest
+from monochord.sampling._chains import Chains, ProgressCallback, SamplingInfo, Segment, concatenate
 from monochord.sampling._evidence import EvidenceSum
+from monochord.sampling._pool import agreement, bounded, pooled, window_lengths
 from monochord.sampling._settings import SamplerSettings, Start, Tuning
 from monochord.sampling._tuning import closed_form_tuning, found_tuning, moved_tuning
 from monochord.spectra import corrected_step_size, cost_functional
-from monochord.targets import Evaluations
 
 PIECE = 10  # iterations a chain between looks at the acceptance
 PIECE_LEAPFROGS = 640.0  # a chain: fewer iterations where trees are deep, as the step size may be far off
@@ -29,13 +27,13 @@ CLOSE = 0.05  # of the mean acceptance to the wanted one: about two standard err
 SURPRISING = 0.15  # further off than mildly varying curvature brings it
 MAX_ATTEMPTS = 10
 WINDOW_LEAPFROGS = 16.0  # a draw: under a metric that needs more, a window ends early and the metric learns
-FIRST_WINDOW = 20
-MAX_WINDOW = 200
+REFUSED_ACCEPT = (
+    0.95  # wanted where no metric fits: a funnel was wrong by 5 errors at .8 (benchmarks/local_adaptation.py)
+)
 MAX_ITERATIONS = 1000  # Stan's default length of warm-up
 GAIN = 1.1  # of the predicted cost, below which a refinement is not worth another window
 AGREEING_ESS = 25.0  # bulk ESS of the worst coordinate in the newest window, between-chain spread included
 ENOUGH_IDLE = 4  # windows without gain after which slow mixing, not the metric, is what keeps chains apart
-POOL_POINTS = 1000
 SHARE = 0.5  # of a stated budget that warm-up may use
 
 
@@ -110,7 +108,25 @@ class WarmUpRun:
                 self.kernel = "nuts"  # what jittered HMC was preferred for has not held
             if self.settings.refine is not None:
                 self._learn()
+            self._judge_learned()
         return self.settle()
+
+    def _judge_learned(self) -> None:
+        """Whether the latest draws say that no Gaussian with the learned metric describes this posterior; more acceptance
+        is then wanted.
+
+        Its mean is theirs: that of the pool may still hold the way from the starts.
+        """
+        if self.settings.refused is None or len(self.groups) > 1 or not self.recent:
+            return
+        mean = np.asarray(concatenate(self.recent).x, np.float64).mean((0, 1))
+        total = EvidenceSum(Gaussian(mean, self.groups[0].tuning.metric), self.chains.num_chains)
+        for segment in self.recent:
+            total.add(segment.x, segment.score)
+        evidence = total.evidence()
+        self.is_refused = self.is_refused or (evidence is not None and self.settings.refused(evidence))
+        if self.is_refused and self.settings.raises_accept:
+            self.target_accept = max(self.target_accept, REFUSED_ACCEPT)
 
     def take_back(self, gradients: int, iterations: int) -> None:
         """Count draws that were begun to be kept, and are not, as warm-up."""
@@ -161,7 +177,7 @@ class WarmUpRun:
         """Windows and refinements until they settle, or the limits of warm-up are reached."""
         refine = self.settings.refine
         assert refine is not None
-        for length in _window_lengths():
+        for length in window_lengths():
             if self.iterations + length > self._last or self.budget.is_spent(SHARE):
                 return
             self.expected = self.iterations + length + 2 * PIECE
@@ -173,9 +189,9 @@ class WarmUpRun:
                 return
 
     def _refine(self, group: Group, newest: list[Segment], refine) -> None:
-        group.pool = [*_bounded(group.pool), *newest]
-        points, places = _pooled(newest)
-        learned = refine(Gaussian(group.gaussian.mean, group.tuning.metric), *_pooled(group.pool))
+        group.pool = [*bounded(group.pool), *newest]
+        points, places = pooled(newest)
+        learned = refine(Gaussian(group.gaussian.mean, group.tuning.metric), *pooled(group.pool))
         group.gaussian = refine(learned, points, places)  # the pool may still hold the way from the starts
         gain = 1.0
         if group.gaussian.metric is not group.tuning.metric and len(points.x) >= 16:
@@ -189,7 +205,7 @@ class WarmUpRun:
             gain < GAIN
             and self.num_refinements > 0
             and (error < 2 * CLOSE or self.settings.step_size is not None)
-            and _agreement(newest) > AGREEING_ESS
+            and agreement(newest) > AGREEING_ESS
         )
         group.tuning = self._stated(moved_tuning(group.tuning, group.gaussian.metric, points))
 
@@ -254,38 +270,3 @@ class WarmUpRun:
         return float(
             self._pick(np.average([segment.acceptance.mean(axis=1) for segment in segments], axis=0, weights=weights))
         )
-
-
-def _window_lengths() -> Iterator[int]:
-    """20, 20, 40, 40, 80, 80 … iterations a chain."""
-    length = FIRST_WINDOW
-    while True:
-        yield length
-        yield length
-        length = min(2 * length, MAX_WINDOW)
-
-
-def _bounded(pool: list[Segment]) -> list[Segment]:
-    """The later half of the pool, and no more than `POOL_POINTS` points."""
-    kept = pool[len(pool) // 2 :]
-    while sum(segment.acceptance.size for segment in kept) > POOL_POINTS and len(kept) > 1:
-        kept = kept[1:]
-    return kept
-
-
-def _pooled(segments: list[Segment]) -> tuple[Evaluations, np.ndarray]:
-    """All points with the number of the chain that each belongs to; those that are not finite are left out."""
-
-    def flat(name):
-        return np.concatenate([getattr(s, name).reshape(-1, *getattr(s, name).shape[2:]) for s in segments])
-
-    points = Evaluations(*(np.asarray(flat(name), np.float64) for name in ("x", "log_density", "score")))
-    chains = np.concatenate([np.repeat(np.arange(s.x.shape[0]), s.x.shape[1]) for s in segments])
-    finite = points.finite()
-    return points.take(finite), chains[finite]
-
-
-def _agreement(segments: list[Segment]) -> float:
-    """Smallest bulk ESS over coordinates (the slowest of very many): small where chains disagree or drift."""
-    x = np.concatenate([segment.x for segment in segments], axis=1)
-    return float(np.min(bulk_ess(x[:, :, slowest(x, JUDGED)])))
