@@ -3,7 +3,7 @@
 from monochord.estimate import Estimate
 from monochord.fits import FitResult
 from monochord.sampling import Evidence
-from monochord.spectra import TRUST_PARETO_K, WIDE_RADIUS, Verdict, judge
+from monochord.spectra import MIN_GAIN, TRUST_PARETO_K, WIDE_RADIUS, Verdict, judge
 
 RANKS = {"trust": 0, "start only": 1, "do not use": 2}
 FIRM = 2.0  # standard errors that the evidence is given in the fit's favour, unless three chains in four agree
@@ -18,11 +18,14 @@ def rejudged(fit: FitResult, evidence: Evidence | None) -> Verdict:
     if evidence is None:
         return fit.judgement
     found = _judged(fit.names, evidence, fit.pareto_k)
+    if found.name == "do not use" and evidence.gain > MIN_GAIN:  # poorly described, and the metric still helps
+        found = Verdict("start only", found.reasons)
     if RANKS[found.name] <= RANKS[fit.verdict]:
         return fit.judgement
     said = (
         f"The run's own draws disagree with the fit: over them the score residual is {evidence.residual}, and the fit leaves "
-        f"{evidence.share} of the score of `{fit.names[evidence.coordinate]}` unexplained."
+        f"{evidence.share} of the score of `{fit.names[evidence.coordinate]}` unexplained; no metric at all is predicted to cost "
+        f"{evidence.gain:.1f} times as much as the fit's."
     )
     return Verdict(found.name, (said, *fit.reasons))
 

@@ -78,9 +78,8 @@ def sample(
         settings, first_metric, believed = plan(target.names, known, gaussian, options, starts is not None)
         key = named_key(seed, "sample")
         begun, spent = beginnings(key, target, known, gaussian, believed, first_metric, chains, starts)
-        drawn = sampling.run_chains(
-            key, target, begun, cost + spent, settings, gaussian if known is not None else None, report.sampling
-        )
+        judged = gaussian if known is not None and len(begun) == 1 else None  # chains of other modes say nothing of it
+        drawn = sampling.run_chains(key, target, begun, cost + spent, settings, judged, report.sampling)
         report.sampling_done(drawn)
     name = metric if isinstance(metric, str) else type(metric).__name__
     attributes = attributes_of(target, known, drawn, seed, name, note)

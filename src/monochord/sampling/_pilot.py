@@ -74,7 +74,9 @@ def choose_kernel(run: WarmUpRun) -> Pilot:
         return Pilot(settings.kernel, "stated")
     if run.kernel == "hmc":
         return Pilot("hmc", "the fit is so close to the posterior that all directions have one period")
-    if not settings.allows_pilot or len(run.groups) > 1 or not run.recent or run.is_refused:
+    if len(run.groups) > 1:
+        return Pilot("nuts", "chains of separate modes cannot be compared in a pilot")
+    if not settings.allows_pilot or not run.recent or run.is_refused:
         return Pilot("nuts", "no metric gives all directions of this posterior one period")
     nuts = _Side("nuts", run.groups[0].tuning, run.recent)
     learned = run.num_refinements > 0

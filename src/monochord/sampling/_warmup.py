@@ -27,6 +27,7 @@ CLOSE = 0.05  # of the mean acceptance to the wanted one: about two standard err
 SURPRISING = 0.15  # further off than mildly varying curvature brings it
 MAX_ATTEMPTS = 10
 WINDOW_LEAPFROGS = 16.0  # a draw: under a metric that needs more, a window ends early and the metric learns
+MOST_SHORTENED = 4.0  # of the step size, by one return to warm-up
 REFUSED_ACCEPT = (
     0.95  # wanted where no metric fits: a funnel was wrong by 5 errors at .8 (benchmarks/local_adaptation.py)
 )
@@ -139,6 +140,7 @@ class WarmUpRun:
         Where the acceptance was not stated, half of what it lacks to 1 is added.
         """
         self._pick = np.min
+        least = [group.tuning.step_size / MOST_SHORTENED for group in self.groups]
         if self.settings.raises_accept:
             self.target_accept = 0.5 * (1.0 + self.target_accept)
         self._last = self.iterations + MAX_ITERATIONS // 2
@@ -150,7 +152,10 @@ class WarmUpRun:
         if self.settings.refine is not None:
             self._learn()
         self.recent = self.recent or stuck
-        return self.settle()
+        acceptance = self.settle()
+        for group, floor in zip(self.groups, least, strict=True):  # a step for the narrowest neck would never leave it
+            group.tuning = dataclasses.replace(group.tuning, step_size=max(group.tuning.step_size, floor))
+        return acceptance
 
     def _disappoints(self) -> bool:
         """A first look under a trusted metric: True where acceptance or scores speak against it."""
@@ -200,7 +205,10 @@ class WarmUpRun:
             )
             gain = before / after if after > 0 else 1.0
         error = abs(self._acceptance(newest) - self.target_accept)
-        group.num_idle = group.num_idle + 1 if gain < GAIN else 0
+        if gain >= GAIN:
+            group.num_idle = 0
+        elif sum(segment.x.shape[1] for segment in newest) >= PIECE:  # a window cut short says little
+            group.num_idle += 1
         group.is_settled = group.num_idle >= ENOUGH_IDLE or bool(
             gain < GAIN
             and self.num_refinements > 0
