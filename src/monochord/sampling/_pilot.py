@@ -94,6 +94,8 @@ def choose_kernel(run: WarmUpRun) -> Pilot:
         more.segments += [run.piece(PIECE) for _ in range(ROUND)]
     chosen = hmc if ratio > 0 and doubt is None else nuts
     _use(run, chosen)
+    if learned:
+        run.learn_from([*nuts.segments, *hmc.segments])
     reason = doubt or "more effective draws a gradient in a pilot of both, with the same moments"
     return Pilot(chosen.kernel, reason, nuts.efficiency(quantile), hmc.efficiency(quantile))
 

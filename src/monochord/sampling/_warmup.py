@@ -20,19 +20,23 @@ from monochord.sampling._pool import agreement, bounded, pooled, window_lengths
 from monochord.sampling._settings import SamplerSettings, Start, Tuning
 from monochord.sampling._tuning import closed_form_tuning, found_tuning, moved_tuning
 from monochord.spectra import corrected_step_size, cost_functional
+from monochord.targets import Evaluations
 
 PIECE = 10  # iterations a chain between looks at the acceptance
 PIECE_LEAPFROGS = 640.0  # a chain: fewer iterations where trees are deep, as the step size may be far off
 CLOSE = 0.05  # of the mean acceptance to the wanted one: about two standard errors of 40 transitions
+NEAR_STEP = 1.5  # factor on the step size; .8 ± .05 is 1.16
 SURPRISING = 0.15  # further off than mildly varying curvature brings it
 MAX_ATTEMPTS = 10
 WINDOW_LEAPFROGS = 16.0  # a draw: under a metric that needs more, a window ends early and the metric learns
-MOST_SHORTENED = 4.0  # of the step size, by one return to warm-up
+MOST_SHORTENED = 2.0  # of the step size, by one return to warm-up
 REFUSED_ACCEPT = (
     0.95  # wanted where no metric fits: a funnel was wrong by 5 errors at .8 (benchmarks/local_adaptation.py)
 )
 MAX_ITERATIONS = 1000  # Stan's default length of warm-up
 GAIN = 1.1  # of the predicted cost, below which a refinement is not worth another window
+QUITE_DIFFERENT = 1.5
+FEWEST_POINTS = 16
 AGREEING_ESS = 25.0  # bulk ESS of the worst coordinate in the newest window, between-chain spread included
 ENOUGH_IDLE = 4  # windows without gain after which slow mixing, not the metric, is what keeps chains apart
 SHARE = 0.5  # of a stated budget that warm-up may use
@@ -193,17 +197,25 @@ class WarmUpRun:
             if all(group.is_settled for group in self.groups):
                 return
 
+    def learn_from(self, segments: list[Segment]) -> None:
+        """One more refinement, by draws that were made for another purpose; the step size follows by its own law."""
+        group, refine = self.groups[0], self.settings.refine
+        if refine is None:
+            return
+        points, _ = pooled(segments)
+        group.pool = [*bounded(group.pool), *segments]
+        group.gaussian = refine(Gaussian(group.gaussian.mean, group.tuning.metric), *pooled(group.pool))
+        group.tuning = self._stated(moved_tuning(group.tuning, group.gaussian.metric, points))
+        self.num_refinements += 1
+
     def _refine(self, group: Group, newest: list[Segment], refine) -> None:
         group.pool = [*bounded(group.pool), *newest]
         points, places = pooled(newest)
         learned = refine(Gaussian(group.gaussian.mean, group.tuning.metric), *pooled(group.pool))
-        group.gaussian = refine(learned, points, places)  # the pool may still hold the way from the starts
-        gain = 1.0
-        if group.gaussian.metric is not group.tuning.metric and len(points.x) >= 16:
-            before, after = (
-                cost_functional(m, points, folds=2).value for m in (group.tuning.metric, group.gaussian.metric)
-            )
-            gain = before / after if after > 0 else 1.0
+        again = refine(learned, points, places)
+        # the pool may still hold the way from the starts: then the newest draws alone say something quite different
+        group.gaussian = again if _gain(learned.metric, again.metric, points) > QUITE_DIFFERENT else learned
+        gain = _gain(group.tuning.metric, group.gaussian.metric, points)
         error = abs(self._acceptance(newest) - self.target_accept)
         if gain >= GAIN:
             group.num_idle = 0
@@ -224,13 +236,21 @@ class WarmUpRun:
         """
         acceptance = self._acceptance(self.recent[-2:]) if self.recent else math.nan
         for attempt in range(MAX_ATTEMPTS):
-            close = abs(acceptance - self.target_accept) < CLOSE
-            if close or (self.settings.step_size is not None and self.recent) or self.budget.is_spent(SHARE):
+            if (
+                self._is_close(acceptance)
+                or (self.settings.step_size is not None and self.recent)
+                or self.budget.is_spent(SHARE)
+            ):
                 break
             self._correct(self.recent[-2:], 1.0 if attempt < 2 else 0.5)
             self.recent = [self.piece(PIECE), self.piece(PIECE)]
             acceptance = self._acceptance(self.recent)
         return acceptance
+
+    def _is_close(self, acceptance: float) -> bool:
+        """Near the wanted one, and by a step size not far off: near 1 a small difference means a large factor."""
+        factor = corrected_step_size(1.0, acceptance, self.target_accept)
+        return abs(acceptance - self.target_accept) < CLOSE and 1.0 / NEAR_STEP < factor < NEAR_STEP
 
     def piece(self, length: int) -> Segment:
         """`length` draws of every chain, charged and reported."""
@@ -278,3 +298,11 @@ class WarmUpRun:
         return float(
             self._pick(np.average([segment.acceptance.mean(axis=1) for segment in segments], axis=0, weights=weights))
         )
+
+
+def _gain(before, after, points: Evaluations) -> float:
+    """C(before)/C(after) on some points; 1 for the same metric, and where there are too few points to tell."""
+    if before is after or len(points.x) < FEWEST_POINTS:
+        return 1.0
+    old, new = (cost_functional(metric, points, folds=2).value for metric in (before, after))
+    return old / new if new > 0 else 1.0
