@@ -210,7 +210,7 @@ def test_nuts_resonance(simulate, diagonal_gaussian, ugly_scale, ugly_mean, rng)
     scale, mean = ugly_scale(250), ugly_mean(250)
     target = diagonal_gaussian(mean, scale)
     starts = mean + scale * rng.standard_normal((8, 250))
-    for stream, step_size in enumerate((0.415, 0.418, 0.421, 0.43)):
+    for stream, step_size in enumerate((0.40, 0.405, 0.41, 0.415, 0.418, 0.421, 0.425, 0.43, 0.435, 0.44, 0.445, 0.45)):
         block = simulate(target, DiagonalMetric(scale), starts, "nuts", 20, step_size, stream=stream)
         assert 6 < block.num_steps.mean() < 20, step_size
     theirs = blackjax.nuts(target.log_density, 0.421, scale**2)

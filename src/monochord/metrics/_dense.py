@@ -64,9 +64,10 @@ class DenseMetric(AbstractMetric):
                 f"eigenvalue of its correlation {smallest:.2e}). The covariance of n draws has rank n - 1 at "
                 "most. Use more draws than coordinates, or shrink it towards its diagonal."
             ) from None
-        from scipy.linalg import solve_triangular
+        # in place of a triangular solve, which starts threads even for 4 x 4
+        from scipy.linalg.lapack import dtrtri  # pyright: ignore[reportAttributeAccessIssue]
 
-        inverse = solve_triangular(factor, np.eye(len(factor)), lower=True)
+        inverse, _ = dtrtri(factor, lower=1)  # the diagonal is positive: it cannot fail
         return cls(factor * scale[:, None], inverse / scale[None, :])
 
     @property
