@@ -19,6 +19,7 @@ from monochord.sampling._warmup import WarmUpRun
 from monochord.targets import AbstractTarget, Evaluations, join
 
 WATCH_DRAWS = 100  # after which a chain may be found stuck
+STUCK_CHAIN = "stuck"  # what ends a first stretch that is given up
 STUCK = 0.5  # of the wanted acceptance
 MANY_DIVERGING = 0.01  # of transitions
 MAX_RESTARTS = 2
@@ -150,51 +151,80 @@ def _sample(
     before: Segment | None = None, watch: bool = False,
 ) -> tuple[Draws, list[Segment] | None]:  # fmt: skip
     """Draws until a stopping rule holds; with `watch`, also those so far with scores where a chain is found stuck."""
-    segments: list[Segment] = []
-    old, made = ([before], before.x.shape[1]) if before is not None else ([], 0)
-    monitor = Monitor(begin.groups, settings.target_ess)
-    evidence = EvidenceSum(judged, chains.num_chains) if judged is not None else None
-    clock, done, status = time.perf_counter(), 0, None
-    totals = {"gradients": 0, "divergences": 0}
-    recent: list[Segment] = []
-    stuck = False
+    kept = _Kept(begin, settings, budget, judged, before, watch)
+    clock, status = time.perf_counter(), None
     try:
-        looks = lambda count: monitor.next_look(made + count) - made  # noqa: E731
-        for segment in chains.segments(begin.tunings, begin.kernel, settings.num_draws, looks):
-            if evidence is not None:
-                evidence.add(segment.x, segment.score)
-            recent = [*recent, segment] if watch else []
-            segments.append(segment._replace(score=segment.score[:, :, :0]))  # only warm-up and evidence need them
-            done += segment.x.shape[1]
-            budget.spend(segment.gradients)
-            totals["gradients"] += segment.gradients
-            totals["divergences"] += int(segment.diverging.sum())
-            if watch and done >= WATCH_DRAWS:
-                stuck, watch = _is_stuck(recent, settings.target_accept), False
-                recent = recent if stuck else []
-            if stuck:
-                break
-            if done == looks(done - 1) and monitor.look([*old, *segments]):
-                status = "target ESS reached"
-            elif budget.is_spent():
-                status = budget.ending()
-            if callback is not None:
-                callback(_info(segment, done, settings, begin, monitor, time.perf_counter() - clock, **totals))
+        for segment in chains.segments(begin.tunings, begin.kernel, settings.num_draws, kept.next_look):
+            status = kept.take(segment)
+            if callback is not None and status != STUCK_CHAIN:
+                callback(kept.info(segment, time.perf_counter() - clock))
             if status is not None:
                 break
     except KeyboardInterrupt:
-        if not segments:
+        if not kept.segments:
             raise
         status = "interrupted"
+    if status not in ("interrupted", STUCK_CHAIN):
+        kept.last_look()
     seconds = time.perf_counter() - clock
-    if status != "interrupted" and not stuck and (monitor.standing is None or settings.target_ess is None):
-        monitor.last_look([*old, *segments])
     stands = dataclasses.replace(begin, ends=chains.ends(), iteration=chains.iteration)
     drawn = Draws(
-        concatenate(segments), stands, None, Cost(), _in_words(status, settings), 0.0, seconds,
-        evidence.evidence() if evidence is not None else None, monitor.standing,
+        concatenate(kept.segments), stands, None, Cost(), _in_words(status, settings), 0.0, seconds,
+        kept.evidence.evidence() if kept.evidence is not None else None, kept.monitor.standing,
     )  # fmt: skip
-    return drawn, recent if stuck else None
+    return drawn, kept.watched if status == STUCK_CHAIN else None
+
+
+class _Kept:
+    """Draws that are being kept, what is known of them, and the rules that end the run."""
+
+    def __init__(self, begin: Standpoint, settings: SamplerSettings, budget: Budget, judged, before, watch: bool):
+        self.begin, self.settings, self.budget, self._watch = begin, settings, budget, watch
+        self.segments: list[Segment] = []
+        self.watched: list[Segment] = []  # with their scores, until it is known that no chain is stuck
+        self._old = [before] if before is not None else []
+        self._made = before.x.shape[1] if before is not None else 0
+        self.monitor = Monitor(begin.groups, settings.target_ess)
+        self.evidence = EvidenceSum(judged, settings.num_chains) if judged is not None else None
+        self.done = self.gradients = self.divergences = 0
+
+    def next_look(self, done: int) -> int:
+        """The count of new draws at which to look next: the schedule counts old ones too."""
+        return self.monitor.next_look(self._made + done) - self._made
+
+    def take(self, segment: Segment) -> str | None:
+        """Keep `segment`; the reason to stop, if there is one."""
+        if self.evidence is not None:
+            self.evidence.add(segment.x, segment.score)
+        self.segments.append(segment._replace(score=segment.score[:, :, :0]))
+        self.done += segment.x.shape[1]
+        self.gradients += segment.gradients
+        self.divergences += int(segment.diverging.sum())
+        self.budget.spend(segment.gradients)
+        if self._watch:
+            self.watched.append(segment)
+            if self.done >= WATCH_DRAWS:
+                self._watch = False
+                if _is_stuck(self.watched, self.settings.target_accept):
+                    return STUCK_CHAIN
+                self.watched = []
+        if self.done == self.next_look(self.done - 1) and self.monitor.look([*self._old, *self.segments]):
+            return "target ESS reached"
+        return self.budget.ending() if self.budget.is_spent() else None
+
+    def last_look(self) -> None:
+        """A look at the end, where the run was not looked at on the way or nobody waited for its ESS."""
+        if self.monitor.standing is None or self.settings.target_ess is None:
+            self.monitor.last_look([*self._old, *self.segments])
+
+    def info(self, segment: Segment, seconds: float) -> SamplingInfo:
+        """A report of progress."""
+        standing = self.monitor.standing
+        return SamplingInfo(
+            "sampling", self.done, self.settings.num_draws, self.gradients, self.divergences,
+            float(segment.acceptance.mean()), self.begin.tunings[0].step_size, standing.ess if standing else None,
+            standing.r_hat if standing else None, self.settings.target_ess, seconds, self.begin.kernel,
+        )  # fmt: skip
 
 
 def _is_stuck(segments: list[Segment], target_accept: float) -> bool:
@@ -211,12 +241,3 @@ def _in_words(status: str | None, settings: SamplerSettings) -> str:
     if status in ("target ESS reached", "interrupted"):
         return status
     return f"{status or 'draw limit reached'} before the target ESS"
-
-
-def _info(segment, done, settings, begin, monitor, seconds, gradients, divergences) -> SamplingInfo:
-    standing = monitor.standing
-    return SamplingInfo(
-        "sampling", done, settings.num_draws, gradients, divergences, float(segment.acceptance.mean()),
-        begin.tunings[0].step_size, standing.ess if standing else None, standing.r_hat if standing else None,
-        settings.target_ess, seconds, begin.kernel,
-    )  # fmt: skip
