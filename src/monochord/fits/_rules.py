@@ -98,12 +98,24 @@ def plausible(prior: Gaussian, buffer) -> tuple[Evaluations, int]:
     since on the Gaussian part of a target a score is as true far away as near by.
     """
     points = join(list(buffer))
-    radius = (np.asarray(prior.metric.whiten(points.x - prior.mean)) ** 2).sum(1)
-    limit = prior.dim + 8.0 * np.sqrt(2.0 * prior.dim) + 16.0
+    radius, limit = _squared_radius(prior, points), _radius_limit(prior.dim)
     wanted = min(3 * prior.dim, len(radius))
     keep = radius <= max(limit, np.partition(radius, wanted - 1)[wanted - 1])
     keep[-len(buffer[-1].x) :] = True
     return points.take(keep), int(np.sum(~keep))
+
+
+def typical(gaussian: Gaussian, points: Evaluations) -> Evaluations:
+    """Those of `points` that lie in the region that `gaussian` takes for its typical set, with a wide margin."""
+    return points.take(_squared_radius(gaussian, points) <= _radius_limit(gaussian.dim))
+
+
+def _squared_radius(gaussian: Gaussian, points: Evaluations) -> np.ndarray:
+    return (np.asarray(gaussian.metric.whiten(points.x - gaussian.mean)) ** 2).sum(1)
+
+
+def _radius_limit(dim: int) -> float:
+    return dim + 8.0 * np.sqrt(2.0 * dim) + 16.0
 
 
 def is_sane(points: Evaluations, best: Scored) -> np.ndarray:
