@@ -44,14 +44,18 @@ def enriched(
         out = hessian_products(target, np.repeat(point, len(rows), axis=0), direction)
         return stretched(scale * np.where(np.isfinite(out), out, 0.0), basis, roots)
 
-    rows, images = block_krylov(rng, times, BLOCK, BLOCK * NUM_BLOCKS, gaussian.dim)
+    if gaussian.dim <= BLOCK * NUM_BLOCKS:  # as many products as dimensions are the Hessian itself
+        rows = np.eye(gaussian.dim)
+        images, batches, first = times(rows), [gaussian.dim], gaussian.dim
+    else:
+        rows, images = block_krylov(rng, times, BLOCK, BLOCK * NUM_BLOCKS, gaussian.dim)
+        batches, first = [BLOCK] * (len(rows) // BLOCK), BLOCK
     inner = rows @ images.T
     ritz, vectors = np.linalg.eigh((inner + inner.T) / 2)
-    batches = [BLOCK] * (len(rows) // BLOCK)
     usable = ritz > 1e-12 * np.max(np.abs(ritz))
     if not np.any(usable):
         return gaussian, 0, batches
-    bulk = _weighted_median(ritz[usable], np.sum(vectors[:BLOCK, usable] ** 2, axis=0))
+    bulk = _weighted_median(ritz[usable], np.sum(vectors[:first, usable] ** 2, axis=0))
     outlying = usable & (np.abs(np.log(np.where(usable, ritz, 1.0) / bulk)) > np.log(OUTLIER))
     found = rows.T @ vectors[:, outlying]  # (dim, count), orthonormal
     # Σ = S R (I + V(1/θ − 1)Vᵀ) R S / bulk with R the root of the present core: the identity outside span(U, V)

@@ -40,7 +40,9 @@ from monochord.fits._rules import (
     has_come_to_rest,
     has_run_away,
     has_settled,
+    is_refused,
     is_sane,
+    merit,
     not_worse,
     num_pairs,
     typical,
@@ -199,28 +201,32 @@ class Staged(AbstractFit):
         """Draw from the current Gaussian, judge it, and match anew or go back."""
         diagonal = state.stage == "diagonal"
         drawn_from = state.gaussian
-        points = antithetic_batch(target, state.gaussian, rng, 8 if diagonal else num_pairs(target.dim))
+        family = Diagonal() if diagonal else self._family(target)
+        first_look = isinstance(family, LowRank) and state.look is None  # takes nothing but the mean from its points
+        pairs = CANDIDATE_PAIRS if diagonal or first_look else num_pairs(target.dim)
+        points = antithetic_batch(target, state.gaussian, rng, pairs)
         state = spend(state, points)
         evidence = scored(state.gaussian, points)
         finite = points.finite()
         share = float(np.mean(finite))
+        worth = merit if isinstance(family, LowRank) else _elbo
         if share > 0.5 and not_worse(evidence, state.best):
-            best = evidence if state.best is None or evidence.elbo.value > state.best.elbo.value else state.best
+            best = evidence if state.best is None or worth(evidence) > worth(state.best) else state.best
             strength = min(MAX_STRENGTH, 4.0 * state.strength)
             state = dataclasses.replace(state, best=best, strength=strength, scores=(*state.scores[-15:], evidence))
             prior = state.gaussian
         else:
             prior = state.best.gaussian if state.best is not None else shrunk_diagonal(state.gaussian)
-            state = dataclasses.replace(
-                state, strength=state.strength / 8.0, repairs=state.repairs.add(rejected_updates=1)
-            )
+            repairs = state.repairs.add(rejected_updates=1)
+            state = dataclasses.replace(state, strength=state.strength / 8.0, repairs=repairs)
+            if isinstance(family, LowRank) and state.best is not None:  # back where it was: a step that gained nothing
+                state = dataclasses.replace(state, scores=(*state.scores[-15:], state.best))
             if state.best is not None:
                 finite = finite & is_sane(points, state.best)
         buffer = (*state.buffer[-(buffer_length(target.dim) - 1) :], points.take(finite))
         state = dataclasses.replace(
             state, buffer=buffer, drawn_from=drawn_from, num_stage_steps=state.num_stage_steps + 1
         )
-        family = Diagonal() if diagonal else self._family(target)
         if isinstance(family, LowRank) and is_looking(state) and np.sum(finite) > 1:
             state, is_found = _look(rng, target, state, family, prior)
             if is_found and not has_run_away(state.gaussian):
@@ -243,8 +249,12 @@ class Staged(AbstractFit):
             return after_diagonal(state) if settled or is_hopeless(state) else state
         if self._is_close(latest):
             return finish(state, FitStatus.converged)
-        if state.strength < MIN_STRENGTH:
+        if state.strength < MIN_STRENGTH or is_refused(state.scores):
             return finish(state, FitStatus.settled)
+        if isinstance(self._family(target), LowRank):
+            if state.num_stage_steps >= 4 and state.best is not None and has_come_to_rest(state.scores, window=2):
+                return finish(dataclasses.replace(state, current=state.best.gaussian), FitStatus.settled)
+            return state
         at_rest = has_settled if isinstance(self._family(target), Diagonal) else has_come_to_rest
         if state.num_stage_steps >= 8 and at_rest(state.scores, window=4):
             return finish(state, FitStatus.settled)
@@ -255,6 +265,10 @@ class Staged(AbstractFit):
 
     def _family(self, target) -> AbstractFamily:
         return self.family if self.family is not None else default_family(target.dim)
+
+
+def _elbo(evidence: Scored) -> float:
+    return evidence.elbo.value
 
 
 def _starts(state: StagedState) -> tuple[np.ndarray, np.ndarray]:
