@@ -65,13 +65,23 @@ def _(family: LowRank, prior: Gaussian, points: Evaluations, strength: float) ->
     identity, so nothing is lost. The work grows with the number of points squared, so very many dimensions use fewer.
     """
     latest = int(np.clip(SPAN_NUMBERS // prior.dim, MIN_SPAN_POINTS, SPAN_POINTS))
-    points = points.take(slice(-latest, None))
+    return _match_low_rank(family, prior, points.take(slice(-latest, None)), strength, with_points=True)
+
+
+def match_along(family: LowRank, prior: Gaussian, points: Evaluations, strength: float) -> Gaussian:
+    """The low-rank match within the span of the prior's own directions: for points too few to show others without noise."""
+    return _match_low_rank(family, prior, points, strength, with_points=False)
+
+
+def _match_low_rank(
+    family: LowRank, prior: Gaussian, points: Evaluations, strength: float, with_points: bool
+) -> Gaussian:
     old_scale, directions, variances = parts(prior.metric)
     scale = left_scale(prior, points, strength)
     z, score = (points.x - prior.mean) / scale, points.score * scale
     if directions.shape[1]:
         directions = np.linalg.qr((old_scale / scale)[:, None] * directions)[0]
-    basis = _orthonormal_span(np.concatenate([directions.T, z, score]))
+    basis = _orthonormal_span(np.concatenate([directions.T, z, score])) if with_points else directions
     old = basis.T @ directions
     core = np.eye(basis.shape[1]) + (old * (variances - 1.0)) @ old.T
     root = np.linalg.cholesky((core + core.T) / 2)
@@ -79,7 +89,11 @@ def _(family: LowRank, prior: Gaussian, points: Evaluations, strength: float) ->
     eigenvalues, vectors = np.linalg.eigh(root @ inner @ root.T)
     keep = kept(eigenvalues, family.rank)
     metric = LowRankMetric(scale, basis @ vectors[:, keep], eigenvalues[keep])
-    return Gaussian(prior.mean + scale * (basis @ (root @ mean)), metric)
+    shift = basis @ (root @ mean)
+    if not with_points:  # what lies outside the span moves as well, by the diagonal match
+        z, score = (stretched(rows.mean(0)[None], basis, np.zeros(basis.shape[1]))[0] for rows in (z, score))
+        shift = shift + strength / (1.0 + strength) * (z + score)
+    return Gaussian(prior.mean + scale * shift, metric)
 
 
 def parts(metric) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

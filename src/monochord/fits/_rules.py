@@ -5,7 +5,7 @@ import numpy as np
 from monochord.fits import _lbfgs
 from monochord.fits._base import Scored
 from monochord.gaussian import Gaussian
-from monochord.spectra._verdict import START_RESIDUAL
+from monochord.spectra._verdict import START_COORDINATE, START_RESIDUAL
 from monochord.targets import Evaluations, join
 
 RUNAWAY = 1e12  # of coordinates and scales: no parameter in a sensible unit is that large
@@ -50,15 +50,16 @@ def not_worse(evidence: Scored, best: Scored | None) -> bool:
     return bool(evidence.elbo.value > best.elbo.value - 3.0 * noise - 0.1)
 
 
-def merit(evidence: Scored) -> float:
-    """ELBO less a quarter of the summed score residual, nats: both see the same KL where two Gaussians are close.
+def merit(evidence: Scored) -> tuple[bool, float]:
+    """Whether no coordinate alone is ground for refusal; and the ELBO less a quarter of the summed score residual, nats.
 
-    A metric from few points gains in the one by fitting noise that the other shows. Each counts with a standard error to
-    its disadvantage, so that few lucky draws do not win.
+    Both see the same KL where two Gaussians are close; a metric from few points gains in the one by fitting noise that the
+    other shows. Each counts with a standard error to its disadvantage, so that few lucky draws do not win.
     """
     elbo, residual = evidence.elbo, evidence.residual
     rough = residual.value + residual.standard_error
-    return elbo.value - elbo.standard_error - 0.25 * evidence.gaussian.dim * rough
+    nats = elbo.value - elbo.standard_error - 0.25 * evidence.gaussian.dim * rough
+    return evidence.worst <= START_COORDINATE, nats
 
 
 def has_settled(scores: tuple[Scored, ...], window: int) -> bool:

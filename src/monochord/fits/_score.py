@@ -57,7 +57,10 @@ def scored(gaussian: Gaussian, points: Evaluations) -> Scored:
     finite = points.finite()
     elbo = np.where(finite, elbo_terms(gaussian, points), np.nan)
     residual = np.where(finite, residual_terms(gaussian, points), np.nan)
-    return Scored(gaussian, pair_mean(elbo), pair_mean(residual))
+    with np.errstate(over="ignore", invalid="ignore"):
+        shares = coordinate_residuals(gaussian, points.take(finite))
+        worst = float(np.max(shares.mean(0))) if np.any(finite) else np.inf
+    return Scored(gaussian, pair_mean(elbo), pair_mean(residual), worst)
 
 
 def radial_spread(target: AbstractTarget, mean: np.ndarray, points: Evaluations) -> tuple[Estimate, Evaluations]:

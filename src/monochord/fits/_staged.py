@@ -72,6 +72,7 @@ from monochord.targets import AbstractTarget, evaluate
 
 DENSE_LIMIT = 250  # above it batches of useful size leave a full covariance too noisy
 MAX_STRENGTH = 1e3
+LOW_RANK_STEPS = 4  # of a low-rank match at least: the looks by Hessian products have done the most by then
 MIN_STRENGTH = 1e-3  # after six updates in a row were taken back; a match this weak is its prior
 CAUTIOUS_SCALE = 0.3  # unit scales reach where scores explode, and a match of those shrinks every scale to nothing
 THINNING_STEPS = (10, 20, 40)  # of the descent
@@ -252,7 +253,10 @@ class Staged(AbstractFit):
         if state.strength < MIN_STRENGTH or is_refused(state.scores):
             return finish(state, FitStatus.settled)
         if isinstance(self._family(target), LowRank):
-            if state.num_stage_steps >= 4 and state.best is not None and has_come_to_rest(state.scores, window=2):
+            # two windows more where one coordinate would have the fit refused: its scale needs the points of more steps
+            enough = state.best is not None and (merit(state.best)[0] or state.num_stage_steps >= LOW_RANK_STEPS * 2)
+            if enough and state.num_stage_steps >= LOW_RANK_STEPS and has_come_to_rest(state.scores, window=2):
+                assert state.best is not None
                 return finish(dataclasses.replace(state, current=state.best.gaussian), FitStatus.settled)
             return state
         at_rest = has_settled if isinstance(self._family(target), Diagonal) else has_come_to_rest

@@ -5,14 +5,14 @@ import dataclasses
 import numpy as np
 
 from monochord.fits._base import Mode, Scored
-from monochord.fits._match import match
+from monochord.fits._match import match, match_along
 from monochord.fits._rules import plausible
 from monochord.fits._shift import is_shifted, newton_shift
 from monochord.fits._stages import enter
 from monochord.fits._starts import StartedState
 from monochord.fits._structure import MetricChoice
 from monochord.gaussian import Gaussian
-from monochord.metrics import AbstractFamily, DiagonalMetric
+from monochord.metrics import AbstractFamily, DiagonalMetric, LowRank
 from monochord.targets import Evaluations
 
 FIRST_STRENGTH = 1e2
@@ -80,7 +80,10 @@ def updated(state: StagedState, family: AbstractFamily, prior: Gaussian) -> Stag
         with np.errstate(over="ignore", invalid="ignore"):
             if is_shifted(prior, state.buffer[-1]):
                 prior = newton_shift(family, prior, points, state.strength)
-            current = match(family, prior, points, state.strength)
+            if state.look is not None and isinstance(family, LowRank) and len(points.x) < 2 * prior.dim:
+                current = match_along(family, prior, points, state.strength)
+            else:
+                current = match(family, prior, points, state.strength)
     except (np.linalg.LinAlgError, ValueError):
         repairs = state.repairs.add(failed_factorisations=1)
         return dataclasses.replace(state, current=prior, strength=state.strength / 8.0, repairs=repairs)
