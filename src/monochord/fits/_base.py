@@ -36,7 +36,7 @@ class Scored:
     gaussian: Gaussian
     elbo: Estimate
     residual: Estimate
-    worst: float = 0.0
+    worst: float = dataclasses.field(default=0.0, kw_only=True)
 
 
 @dataclasses.dataclass(frozen=True)

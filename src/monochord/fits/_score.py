@@ -60,7 +60,7 @@ def scored(gaussian: Gaussian, points: Evaluations) -> Scored:
     with np.errstate(over="ignore", invalid="ignore"):
         shares = coordinate_residuals(gaussian, points.take(finite))
         worst = float(np.max(shares.mean(0))) if np.any(finite) else np.inf
-    return Scored(gaussian, pair_mean(elbo), pair_mean(residual), worst)
+    return Scored(gaussian, pair_mean(elbo), pair_mean(residual), worst=worst)
 
 
 def radial_spread(target: AbstractTarget, mean: np.ndarray, points: Evaluations) -> tuple[Estimate, Evaluations]:

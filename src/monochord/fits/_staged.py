@@ -68,7 +68,7 @@ from monochord.metrics import (
     DiagonalMetric,
     LowRank,
 )
-from monochord.targets import AbstractTarget, evaluate
+from monochord.targets import AbstractTarget, Evaluations, evaluate
 
 DENSE_LIMIT = 250  # above it batches of useful size leave a full covariance too noisy
 MAX_STRENGTH = 1e3
@@ -208,27 +208,12 @@ class Staged(AbstractFit):
         points = antithetic_batch(target, state.gaussian, rng, pairs)
         state = spend(state, points)
         evidence = scored(state.gaussian, points)
-        finite = points.finite()
-        share = float(np.mean(finite))
-        worth = merit if isinstance(family, LowRank) else _elbo
-        if share > 0.5 and not_worse(evidence, state.best):
-            best = evidence if state.best is None or worth(evidence) > worth(state.best) else state.best
-            strength = min(MAX_STRENGTH, 4.0 * state.strength)
-            state = dataclasses.replace(state, best=best, strength=strength, scores=(*state.scores[-15:], evidence))
-            prior = state.gaussian
-        else:
-            prior = state.best.gaussian if state.best is not None else shrunk_diagonal(state.gaussian)
-            repairs = state.repairs.add(rejected_updates=1)
-            state = dataclasses.replace(state, strength=state.strength / 8.0, repairs=repairs)
-            if isinstance(family, LowRank) and state.best is not None:  # back where it was: a step that gained nothing
-                state = dataclasses.replace(state, scores=(*state.scores[-15:], state.best))
-            if state.best is not None:
-                finite = finite & is_sane(points, state.best)
-        buffer = (*state.buffer[-(buffer_length(target.dim) - 1) :], points.take(finite))
+        state, prior, usable = _judged(state, family, evidence, points)
+        buffer = (*state.buffer[-(buffer_length(target.dim) - 1) :], points.take(usable))
         state = dataclasses.replace(
             state, buffer=buffer, drawn_from=drawn_from, num_stage_steps=state.num_stage_steps + 1
         )
-        if isinstance(family, LowRank) and is_looking(state) and np.sum(finite) > 1:
+        if isinstance(family, LowRank) and is_looking(state) and np.sum(usable) > 1:
             state, is_found = _look(rng, target, state, family, prior)
             if is_found and not has_run_away(state.gaussian):
                 return state
@@ -271,13 +256,32 @@ class Staged(AbstractFit):
         return self.family if self.family is not None else default_family(target.dim)
 
 
-def _elbo(evidence: Scored) -> float:
-    return evidence.elbo.value
-
-
 def _starts(state: StagedState) -> tuple[np.ndarray, np.ndarray]:
     """Where the searches are, and the scores there."""
     return np.stack([search.x for search in state.searches]), -np.stack([search.gradient for search in state.searches])
+
+
+def _judged(
+    state: StagedState, family: AbstractFamily, evidence: Scored, points: Evaluations
+) -> tuple[StagedState, Gaussian, np.ndarray]:
+    """`(state, prior of the next match, mask of usable points)`: `evidence` accepted, or the best Gaussian again."""
+    finite, best = points.finite(), state.best
+    worth = merit if isinstance(family, LowRank) else _elbo
+    if float(np.mean(finite)) > 0.5 and not_worse(evidence, best):
+        best = evidence if best is None or worth(evidence) > worth(best) else best
+        strength = min(MAX_STRENGTH, 4.0 * state.strength)
+        state = dataclasses.replace(state, best=best, strength=strength, scores=(*state.scores[-15:], evidence))
+        return state, state.gaussian, finite
+    state = dataclasses.replace(state.mended(rejected_updates=1), strength=state.strength / 8.0)
+    if best is None:
+        return state, shrunk_diagonal(state.gaussian), finite
+    if isinstance(family, LowRank):  # back where it was: a step that gained nothing
+        state = dataclasses.replace(state, scores=(*state.scores[-15:], best))
+    return state, best.gaussian, finite & is_sane(points, best)
+
+
+def _elbo(evidence: Scored) -> tuple[bool, float]:
+    return True, evidence.elbo.value
 
 
 def _look(rng, target, state: StagedState, family: LowRank, prior: Gaussian) -> tuple[StagedState, bool]:
