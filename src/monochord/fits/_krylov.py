@@ -18,10 +18,7 @@ NUM_BLOCKS = (
     4  # powers 0 to 3, one for each of fast, bulk and slow, and one as the bulk is no point: as dear as a batch
 )
 STRENGTH = 1e3  # of the match of the scale: its noise is small where outliers are known
-NEGLIGIBLE = (
-    0.05  # of a variance, relative: costs .0013 of the score residual's sum, a flop for every number of the basis
-)
-OUTLIER = 1.25  # a frequency within this factor of the bulk is left to the scores (nutpie's cut-off)
+OUTLIER = 1.05  # a frequency² within this factor of the bulk is left as it is; so κ ends near its square where no more is wrong
 
 
 def enriched(
@@ -65,7 +62,7 @@ def enriched(
     core = half @ (np.eye(len(half)) + (along * (bulk / ritz[outlying] - 1.0)) @ along.T) @ half
     values, directions = np.linalg.eigh((core + core.T) / 2)
     keep = kept(values, rank)
-    keep = keep[np.abs(np.log(values[keep])) > NEGLIGIBLE]
+    keep = keep[np.abs(np.log(values[keep])) > np.log(OUTLIER)]
     metric = LowRankMetric(scale / np.sqrt(bulk), span @ directions[:, keep], values[keep])
     mean = points.x.mean(0) + np.asarray(metric.matvec(points.score.mean(0)))
     return Gaussian(mean, metric), int(np.sum(outlying)), batches

@@ -45,7 +45,8 @@ def coordinate_residuals(gaussian: Gaussian, points: Evaluations) -> np.ndarray:
 def pair_mean(terms: np.ndarray) -> Estimate:
     """Mean over antithetic pairs; a pair counts once, and pairs with a non-finite member not at all."""
     pairs = terms.reshape(2, -1).mean(0)
-    return mean_estimate(pairs[np.isfinite(pairs)])
+    with np.errstate(over="ignore"):  # of the square of a huge one: the error is then infinite
+        return mean_estimate(pairs[np.isfinite(pairs)])
 
 
 def scored(gaussian: Gaussian, points: Evaluations) -> Scored:
