@@ -157,7 +157,7 @@ def directed(ugly_scale, ugly_mean):
 def test_known_directions_need_few_points(directed, rng):
     """Eight points in 30 dimensions determine scale, mean and two known outliers; the match that must find the directions
     itself is far off with so few. Catches: a diagonal that explains what the directions explain already, a mean that moves
-    within the span alone. Measured 4e-8."""
+    within the span alone. Measured over 50 batches: 2e-10, at most 2e-9."""
     mean, true, prior = directed
     points = _points(mean, np.asarray(true.dense()), prior.sample(rng, 8))
     exact = match_along(LowRank(rank=2), prior, points, HUGE)
