@@ -91,6 +91,19 @@ def test_a_block_krylov_space_holds_the_powers_of_its_start(rng):
     assert np.linalg.norm(outside) < 1e-8 * np.linalg.norm(powers)
 
 
+def test_products_out_of_range_leave_no_answer(monkeypatch, ugly_scale, key):
+    """Finite products whose squares are not. Catches: an exception from inside a fit, a repair or a cost that is hidden."""
+    monkeypatch.setattr(_krylov, "hessian_products", lambda target, x, v: 1e300 * v)
+    target, _ = _spiked(90, [30.0, 0.03], np.zeros(90), 1e8 * ugly_scale(90))
+    start = Gaussian(np.zeros(90), DiagonalMetric(1e8 * ugly_scale(90)))
+    with np.errstate(over="ignore", invalid="ignore"):
+        found, number, batches = enriched(np.random.default_rng(1), target, start, evaluate(target, np.eye(3, 90)), 4)
+    assert found is None and number == 0 and sum(batches) == _krylov.BLOCK * _krylov.NUM_BLOCKS
+    result = run(key, target, Staged(family=LowRank(rank=4)))
+    assert result.repairs.failed_factorisations >= 1
+    assert result.gaussian is not None
+
+
 def test_products_are_counted_as_two_gradients_each(monkeypatch, ugly_scale, key):
     """An independent count. Catches: products that are not charged."""
     spent = []

@@ -175,6 +175,16 @@ def test_a_weak_low_rank_match_returns_a_low_rank_prior(directed, rng):
         assert _error(answer, np.asarray(prior.mean), np.asarray(prior.metric.dense())) < 1e-6
 
 
+def test_a_match_along_no_direction_is_the_diagonal_match(problem, rng):
+    """Catches: an empty basis that breaks the match, another mean or scale than the diagonal family's."""
+    mean, covariance, prior = problem
+    points = _points(mean, covariance, prior.sample(rng, 9))
+    low_rank, diagonal = match_along(LowRank(rank=2), prior, points, 30.0), match(Diagonal(), prior, points, 30.0)
+    assert low_rank.metric.rank == 0
+    np.testing.assert_allclose(low_rank.metric.diagonal(), diagonal.metric.diagonal(), rtol=1e-12)
+    np.testing.assert_allclose(low_rank.mean, diagonal.mean, rtol=1e-10)
+
+
 def test_an_unknown_family_is_named():
     """Catches: a silent fall back to another family's match."""
 

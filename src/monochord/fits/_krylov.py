@@ -14,17 +14,17 @@ from monochord.metrics import LowRankMetric
 from monochord.targets import AbstractTarget, Evaluations, hessian_products
 
 BLOCK = 16  # two groups of lanes; an outlier of higher multiplicity takes more than one call
-NUM_BLOCKS = (
-    4  # powers 0 to 3, one for each of fast, bulk and slow, and one as the bulk is no point: as dear as a batch
-)
+NUM_BLOCKS = 4  # powers 0 to 3: one for each of fast, bulk and slow, and one as the bulk is no point
 STRENGTH = 1e3  # of the match of the scale: its noise is small where outliers are known
 OUTLIER = 1.05  # a frequency² within this factor of the bulk is left as it is; so κ ends near its square where no more is wrong
 
 
 def enriched(
     rng: np.random.Generator, target: AbstractTarget, gaussian: Gaussian, points: Evaluations, rank: int
-) -> tuple[Gaussian, int, list[int]]:
+) -> tuple[Gaussian | None, int, list[int]]:
     """`(Gaussian, outliers found, batches of products)`: a low-rank one, corrected along the outliers of LᵀHL.
+
+    None where rounding or overflow leave no positive definite answer.
 
     `points`, draws of `gaussian`, give the scale of what its directions leave: they know these directions already, so no
     outlier drowns the rest. The bulk of the spectrum, its median by the weights in a random start, is moved to 1; then
@@ -33,7 +33,10 @@ def enriched(
     """
     scale, basis, eigenvalues = parts(gaussian.metric)
     if basis.shape[1]:
-        scale = left_scale(gaussian, points, STRENGTH)
+        try:
+            scale = left_scale(gaussian, points, STRENGTH)
+        except np.linalg.LinAlgError:
+            return None, 0, []
     point, roots = np.asarray(gaussian.mean)[None], np.sqrt(eigenvalues)
 
     def times(rows):
@@ -47,11 +50,23 @@ def enriched(
     else:
         rows, images = block_krylov(rng, times, BLOCK, BLOCK * NUM_BLOCKS, gaussian.dim)
         batches, first = [BLOCK] * (len(rows) // BLOCK), BLOCK
+    try:
+        metric, found = _corrected(scale, basis, roots, rows, images, first, rank)
+    except (np.linalg.LinAlgError, ValueError):
+        return None, 0, batches
+    mean = points.x.mean(0) + np.asarray(metric.matvec(points.score.mean(0)))
+    return Gaussian(mean, metric), found, batches
+
+
+def _corrected(scale, basis, roots, rows, images, first: int, rank: int) -> tuple[LowRankMetric, int]:
+    """S(I + U(R² − I)Uᵀ)S without the outliers in the span of `rows`, and their number; the first `first` are the start."""
     inner = rows @ images.T
+    if not np.all(np.isfinite(inner)):
+        raise np.linalg.LinAlgError("products beyond the range of doubles")
     ritz, vectors = np.linalg.eigh((inner + inner.T) / 2)
     usable = ritz > 1e-12 * np.max(np.abs(ritz))
     if not np.any(usable):
-        return gaussian, 0, batches
+        return LowRankMetric(scale, basis, roots**2), 0
     bulk = _weighted_median(ritz[usable], np.sum(vectors[:first, usable] ** 2, axis=0))
     outlying = usable & (np.abs(np.log(np.where(usable, ritz, 1.0) / bulk)) > np.log(OUTLIER))
     found = rows.T @ vectors[:, outlying]  # (dim, count), orthonormal
@@ -63,9 +78,7 @@ def enriched(
     values, directions = np.linalg.eigh((core + core.T) / 2)
     keep = kept(values, rank)
     keep = keep[np.abs(np.log(values[keep])) > np.log(OUTLIER)]
-    metric = LowRankMetric(scale / np.sqrt(bulk), span @ directions[:, keep], values[keep])
-    mean = points.x.mean(0) + np.asarray(metric.matvec(points.score.mean(0)))
-    return Gaussian(mean, metric), int(np.sum(outlying)), batches
+    return LowRankMetric(scale / np.sqrt(bulk), span @ directions[:, keep], values[keep]), int(np.sum(outlying))
 
 
 def block_krylov(rng: np.random.Generator, times, block: int, num_products: int, dim: int):

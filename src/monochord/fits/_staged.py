@@ -286,9 +286,12 @@ def _elbo(evidence: Scored) -> tuple[bool, float]:
 
 def _look(rng, target, state: StagedState, family: LowRank, prior: Gaussian) -> tuple[StagedState, bool]:
     """Outliers by Hessian products, else a match. Found, points far out along them are dropped: no match is that exact."""
-    gaussian, found, batches = enriched(rng, target, prior, state.buffer[-1], family.rank)
+    with np.errstate(over="ignore", invalid="ignore"):
+        gaussian, found, batches = enriched(rng, target, prior, state.buffer[-1], family.rank)
     state = dataclasses.replace(charge(state, batches), look=(found, state.best))
-    if not found:
+    if gaussian is None:
+        state = state.mended(failed_factorisations=1)
+    if gaussian is None or not found:
         return updated(state, family, prior), False
     kept = tuple(typical(gaussian, points) for points in state.buffer)
     dropped = sum(len(points.x) for points in state.buffer) - sum(len(points.x) for points in kept)
