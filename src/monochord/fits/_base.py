@@ -29,11 +29,14 @@ class FitStatus(enum.Enum):
 
 @dataclasses.dataclass(frozen=True)
 class Scored:
-    """A Gaussian with the evidence for it from draws of its own."""
+    """A Gaussian with the evidence for it from draws of its own; `worst` is the largest unexplained share of one
+    coordinate's score.
+    """
 
     gaussian: Gaussian
     elbo: Estimate
     residual: Estimate
+    worst: float = dataclasses.field(default=0.0, kw_only=True)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -19,14 +19,15 @@ from monochord.arrays import Key, host_generator
 from monochord.cost import Cost
 from monochord.fits import _lbfgs
 from monochord.fits._base import AbstractFit, FitStatus, StepInfo
+from monochord.fits._krylov import block_krylov
 from monochord.fits._laplace import is_converged, laplace_like, lifted, path_diagonal, restricted, structured
 from monochord.fits._rules import RUNAWAY, has_run_away
 from monochord.fits._staged import default_family
-from monochord.fits._stages import check, enter, finish, spend
+from monochord.fits._stages import charge, check, enter, finish, spend
 from monochord.fits._starts import StartedState, described, in_family, opening
 from monochord.gaussian import Gaussian
 from monochord.metrics import AbstractFamily, Dense, DenseMetric, Diagonal, DiagonalMetric, LowRank, LowRankMetric
-from monochord.targets import AbstractTarget, evaluate, hessian_products, hessians, idle_lanes
+from monochord.targets import AbstractTarget, evaluate, hessian_products, hessians
 
 EXACT_LIMIT = 1000  # dimensions up to which a dense Hessian is formed: 8 MB, 2·dim gradients
 NUM_PROBES = 16  # of the Hessian's diagonal: a relative error of ¼ where couplings are as large as itself
@@ -105,7 +106,7 @@ class Laplace(AbstractFit):
             direction = -np.asarray(metric.matvec(search.gradient))
         else:
             direction, products = _conjugate_direction(target, search)
-            state = _charge(state, [1] * products)
+            state = charge(state, [1] * products)
         decrement = -0.5 * float(search.gradient @ direction)
         if decrement > SMALL_DECREMENT and state.num_stage_steps < MAX_NEWTON_STEPS:
             points = evaluate(target, search.x + LENGTHS[:, None] * direction)
@@ -131,7 +132,7 @@ class Laplace(AbstractFit):
                 metric = structured(family, metric)
         else:
             metric, num_lifted, products = _krylov_metric(rng, target, search, family)
-            state = _charge(state, products)
+            state = charge(state, products)
         found = num_lifted == 0 and decrement <= SMALL_DECREMENT
         status = FitStatus.settled if found else FitStatus.diverged if num_lifted else FitStatus.max_steps
         mean = search.x + direction if found else search.x
@@ -192,12 +193,6 @@ def _num_products(family: AbstractFamily, dim: int) -> int:
     return 2 * BLOCK * (2 * -(-_wanted(family, dim) // BLOCK) + EXTRA_BLOCKS)
 
 
-def _charge(state: LaplaceState, batches: list[int]) -> LaplaceState:
-    """`state` with Hessian products in `batches` counted: two gradients each, idle lanes likewise."""
-    cost = sum((Cost(2 * count, 2 * idle_lanes(count)) for count in batches), Cost())
-    return dataclasses.replace(state, cost=state.cost + cost)
-
-
 def _conjugate_direction(target, search: _lbfgs.Search) -> tuple[np.ndarray, int]:
     """Inexact Newton direction and the number of products; it stops where the curvature is not positive.
 
@@ -239,7 +234,7 @@ def _krylov_metric(rng, target, search: _lbfgs.Search, family):
     vectors, batches = np.zeros((0, dim)), []
     for _ in range(2):
         scale = scale / np.sqrt(_probed_diagonal(rng, times, vectors[-_wanted(family, dim) :]))
-        basis, images = _krylov(rng, times, _num_products(family, dim) // 2, dim)
+        basis, images = block_krylov(rng, times, BLOCK, _num_products(family, dim) // 2, dim)
         ritz, inner = np.linalg.eigh(_symmetric(basis @ images.T))
         vectors = inner.T @ basis
         batches += [NUM_PROBES] + [BLOCK] * (len(basis) // BLOCK)
@@ -260,18 +255,6 @@ def _probed_diagonal(rng, times, vectors) -> np.ndarray:
     left = np.maximum(1.0 - np.sum(vectors**2, axis=0), 0.5)  # of a coordinate that P leaves
     diagonal = np.maximum(probes.mean(0), error) / left
     return np.maximum(diagonal, max(1e-3 * float(np.median(diagonal)), 1e-300))
-
-
-def _krylov(rng, times, num_products: int, dim: int):
-    """Orthonormal rows of a block Krylov space and their products, `BLOCK` at once."""
-    basis, images = np.zeros((0, dim)), np.zeros((0, dim))
-    block = rng.standard_normal((BLOCK, dim))
-    while len(basis) < min(num_products, dim - BLOCK):
-        for _ in range(2):  # once more, as rounding leaves a part along the earlier vectors
-            block = np.linalg.qr((block - (block @ basis.T) @ basis).T)[0].T
-        image = times(block)
-        basis, images, block = np.concatenate([basis, block]), np.concatenate([images, image]), image
-    return basis, images
 
 
 def _symmetric(matrix) -> np.ndarray:

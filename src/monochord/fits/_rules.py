@@ -5,11 +5,14 @@ import numpy as np
 from monochord.fits import _lbfgs
 from monochord.fits._base import Scored
 from monochord.gaussian import Gaussian
+from monochord.spectra._verdict import START_COORDINATE, START_RESIDUAL
 from monochord.targets import Evaluations, join
 
 RUNAWAY = 1e12  # of coordinates and scales: no parameter in a sensible unit is that large
 LARGE_RESIDUAL = 1.0  # fits that stopped on a residual that was only flat ended at 1 to 30
 WORTHWHILE = 0.002  # nats a dimension: a third of a nat in 160 dimensions, where a window costs 500 gradients
+REFUSED_STEPS = 8
+CREEPING = 0.1  # nats a dimension in that many steps: a horseshoe gains .09, with residuals of .5 to 2 from end to end
 BUFFER_LENGTH = 16  # batches a match may look back on
 BUFFER_NUMBERS = 20_000_000  # doubles of points in the buffer, so that it stays small in very many dimensions
 
@@ -47,6 +50,18 @@ def not_worse(evidence: Scored, best: Scored | None) -> bool:
     return bool(evidence.elbo.value > best.elbo.value - 3.0 * noise - 0.1)
 
 
+def merit(evidence: Scored) -> tuple[bool, float]:
+    """Whether no coordinate alone is ground for refusal; and the ELBO less a quarter of the summed score residual, nats.
+
+    Both see the same KL where two Gaussians are close; a metric from few points gains in the one by fitting noise that the
+    other shows. Each counts with a standard error to its disadvantage, so that few lucky draws do not win.
+    """
+    elbo, residual = evidence.elbo, evidence.residual
+    rough = residual.value + residual.standard_error
+    nats = elbo.value - elbo.standard_error - 0.25 * evidence.gaussian.dim * rough
+    return evidence.worst <= START_COORDINATE, nats
+
+
 def has_settled(scores: tuple[Scored, ...], window: int) -> bool:
     """The last `window` steps improve on the `window` before neither in ELBO nor in residual, beyond noise."""
     if len(scores) < 2 * window:
@@ -82,6 +97,19 @@ def has_come_to_rest(scores: tuple[Scored, ...], window: int) -> bool:
     return bool(gained <= worthwhile + 2.0 * noise and _median(recent, "residual") > 0.7 * _median(before, "residual"))
 
 
+def is_refused(scores: tuple[Scored, ...]) -> bool:
+    """The residual has stayed at a size that no verdict accepts, and the ELBO creeps: a better Gaussian is of no use.
+
+    Medians of the last `REFUSED_STEPS` steps and of as many before. A fit on its way gains nats in every dimension.
+    """
+    if len(scores) < 2 * REFUSED_STEPS:
+        return False
+    recent, before = scores[-REFUSED_STEPS:], scores[-2 * REFUSED_STEPS : -REFUSED_STEPS]
+    residual, gained = _median(recent, "residual"), _median(recent, "elbo") - _median(before, "elbo")
+    flat = residual > 0.7 * _median(before, "residual")
+    return bool(flat and residual > START_RESIDUAL and gained < CREEPING * scores[-1].gaussian.dim)
+
+
 def _median(part: tuple[Scored, ...], name: str, field: str = "value") -> float:
     return float(np.median([getattr(getattr(score, name), field) for score in part]))
 
@@ -98,12 +126,24 @@ def plausible(prior: Gaussian, buffer) -> tuple[Evaluations, int]:
     since on the Gaussian part of a target a score is as true far away as near by.
     """
     points = join(list(buffer))
-    radius = (np.asarray(prior.metric.whiten(points.x - prior.mean)) ** 2).sum(1)
-    limit = prior.dim + 8.0 * np.sqrt(2.0 * prior.dim) + 16.0
+    radius, limit = _squared_radius(prior, points), _radius_limit(prior.dim)
     wanted = min(3 * prior.dim, len(radius))
     keep = radius <= max(limit, np.partition(radius, wanted - 1)[wanted - 1])
     keep[-len(buffer[-1].x) :] = True
     return points.take(keep), int(np.sum(~keep))
+
+
+def typical(gaussian: Gaussian, points: Evaluations) -> Evaluations:
+    """Those of `points` that lie in the region that `gaussian` takes for its typical set, with a wide margin."""
+    return points.take(_squared_radius(gaussian, points) <= _radius_limit(gaussian.dim))
+
+
+def _squared_radius(gaussian: Gaussian, points: Evaluations) -> np.ndarray:
+    return (np.asarray(gaussian.metric.whiten(points.x - gaussian.mean)) ** 2).sum(1)
+
+
+def _radius_limit(dim: int) -> float:
+    return dim + 8.0 * np.sqrt(2.0 * dim) + 16.0
 
 
 def is_sane(points: Evaluations, best: Scored) -> np.ndarray:

@@ -45,7 +45,8 @@ def coordinate_residuals(gaussian: Gaussian, points: Evaluations) -> np.ndarray:
 def pair_mean(terms: np.ndarray) -> Estimate:
     """Mean over antithetic pairs; a pair counts once, and pairs with a non-finite member not at all."""
     pairs = terms.reshape(2, -1).mean(0)
-    return mean_estimate(pairs[np.isfinite(pairs)])
+    with np.errstate(over="ignore"):  # of the square of a huge one: the error is then infinite
+        return mean_estimate(pairs[np.isfinite(pairs)])
 
 
 def scored(gaussian: Gaussian, points: Evaluations) -> Scored:
@@ -57,7 +58,10 @@ def scored(gaussian: Gaussian, points: Evaluations) -> Scored:
     finite = points.finite()
     elbo = np.where(finite, elbo_terms(gaussian, points), np.nan)
     residual = np.where(finite, residual_terms(gaussian, points), np.nan)
-    return Scored(gaussian, pair_mean(elbo), pair_mean(residual))
+    with np.errstate(over="ignore", invalid="ignore"):
+        shares = coordinate_residuals(gaussian, points.take(finite))
+        worst = float(np.max(shares.mean(0))) if np.any(finite) else np.inf
+    return Scored(gaussian, pair_mean(elbo), pair_mean(residual), worst=worst)
 
 
 def radial_spread(target: AbstractTarget, mean: np.ndarray, points: Evaluations) -> tuple[Estimate, Evaluations]:

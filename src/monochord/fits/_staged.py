@@ -11,7 +11,8 @@
    moves to the typical set from anywhere: once from there, and once from small scales about the centre, since a
    descent may have ended where a scale parameter has gone to zero. The ELBO chooses.
 4. *full*: the score match in the wanted family on a buffer of recent points. An update that loses ELBO
-   beyond noise is taken back and the match is weakened.
+   beyond noise is taken back and the match is weakened. In a low-rank family Hessian products at the mean look for
+   outliers that the scores of so few points cannot show, again as long as that pays (`enriched`).
 5. *check*: the simplest structure of the metric within a tenth of the best predicted cost, where the family
    was left open; then fresh draws of the final Gaussian, from which every reported number comes.
 
@@ -28,9 +29,9 @@ import numpy as np
 
 from monochord.arrays import Key, host_generator
 from monochord.fits._base import AbstractFit, FitStatus, Mode, Scored, StepInfo
+from monochord.fits._krylov import enriched
 from monochord.fits._laplace import laplace_like
 from monochord.fits._linear import is_linear, points_around, points_between, regressed
-from monochord.fits._match import match
 from monochord.fits._modes import grouped, thinned, with_shares
 from monochord.fits._rules import (
     RUNAWAY,
@@ -39,16 +40,26 @@ from monochord.fits._rules import (
     has_come_to_rest,
     has_run_away,
     has_settled,
+    is_refused,
     is_sane,
+    merit,
     not_worse,
     num_pairs,
-    plausible,
+    typical,
 )
 from monochord.fits._score import antithetic_batch, scored
-from monochord.fits._shift import is_shifted, newton_shift
-from monochord.fits._stages import check, enter, finish, spend
-from monochord.fits._starts import CANDIDATE_PAIRS, StartedState, descend, described, opening
-from monochord.fits._structure import MetricChoice, choose_structure
+from monochord.fits._staged_state import (
+    FIRST_STRENGTH,
+    StagedState,
+    after_diagonal,
+    is_hopeless,
+    is_looking,
+    shrunk_diagonal,
+    updated,
+)
+from monochord.fits._stages import charge, check, enter, finish, spend
+from monochord.fits._starts import CANDIDATE_PAIRS, descend, described, opening
+from monochord.fits._structure import choose_structure
 from monochord.gaussian import Gaussian
 from monochord.metrics import (
     AbstractFamily,
@@ -61,25 +72,11 @@ from monochord.targets import AbstractTarget, Evaluations, evaluate
 
 DENSE_LIMIT = 250  # above it batches of useful size leave a full covariance too noisy
 MAX_STRENGTH = 1e3
-FIRST_STRENGTH = 1e2
-CAUTIOUS_STRENGTH = 1.0
+LOW_RANK_STEPS = 4  # of a low-rank match at least: the looks by Hessian products have done the most by then
+MIN_STRENGTH = 1e-3  # after six updates in a row were taken back; a match this weak is its prior
 CAUTIOUS_SCALE = 0.3  # unit scales reach where scores explode, and a match of those shrinks every scale to nothing
-RIVAL_STEPS = 4
 THINNING_STEPS = (10, 20, 40)  # of the descent
 POOR_RESIDUAL = 2.0  # a candidate above it is further from the target than a unit Gaussian from a shifted one
-
-
-@dataclasses.dataclass(frozen=True)
-class StagedState(StartedState):
-    """Everything a step needs; `stage` names what the next step does."""
-
-    buffer: tuple[Evaluations, ...]
-    strength: float
-    drawn_from: Gaussian | None = None  # of which the last batch of the buffer was drawn
-    modes: tuple[Mode, ...] = ()  # empty where all starts agree
-    choices: tuple[MetricChoice, ...] = ()  # structures of the metric that were compared
-    unused: Gaussian | None = None  # the diagonal stage's second start, until it has been taken
-    rival: "StagedState | None" = None  # where the diagonal stage came to from its first
 
 
 def default_family(dim: int) -> AbstractFamily:
@@ -205,29 +202,25 @@ class Staged(AbstractFit):
         """Draw from the current Gaussian, judge it, and match anew or go back."""
         diagonal = state.stage == "diagonal"
         drawn_from = state.gaussian
-        points = antithetic_batch(target, state.gaussian, rng, 8 if diagonal else num_pairs(target.dim))
+        family = Diagonal() if diagonal else self._family(target)
+        first_look = isinstance(family, LowRank) and state.look is None  # takes nothing but the mean from its points
+        pairs = CANDIDATE_PAIRS if diagonal or first_look else num_pairs(target.dim)
+        points = antithetic_batch(target, state.gaussian, rng, pairs)
         state = spend(state, points)
         evidence = scored(state.gaussian, points)
-        finite = points.finite()
-        share = float(np.mean(finite))
-        if share > 0.5 and not_worse(evidence, state.best):
-            best = evidence if state.best is None or evidence.elbo.value > state.best.elbo.value else state.best
-            strength = min(MAX_STRENGTH, 4.0 * state.strength)
-            state = dataclasses.replace(state, best=best, strength=strength, scores=(*state.scores[-15:], evidence))
-            prior = state.gaussian
-        else:
-            prior = state.best.gaussian if state.best is not None else _shrunk(state.gaussian)
-            state = dataclasses.replace(
-                state, strength=state.strength / 8.0, repairs=state.repairs.add(rejected_updates=1)
-            )
-            if state.best is not None:
-                finite = finite & is_sane(points, state.best)
-        buffer = (*state.buffer[-(buffer_length(target.dim) - 1) :], points.take(finite))
+        state, prior, usable = _judged(state, family, evidence, points)
+        buffer = (*state.buffer[-(buffer_length(target.dim) - 1) :], points.take(usable))
         state = dataclasses.replace(
             state, buffer=buffer, drawn_from=drawn_from, num_stage_steps=state.num_stage_steps + 1
         )
-        family = Diagonal() if diagonal else self._family(target)
-        state = _update(state, family, prior)
+        if isinstance(family, LowRank) and is_looking(state) and np.sum(usable) > 1:
+            state, is_found = _look(rng, target, state, family, prior)
+            if is_found and not has_run_away(state.gaussian):
+                return state
+        elif isinstance(family, LowRank) and prior is evidence.gaussian and self._is_close(evidence):
+            state = dataclasses.replace(state, current=prior)  # a match of fewer points than dimensions only adds noise
+        else:
+            state = updated(state, family, prior)
         return self._decide(state, target)
 
     def _decide(self, state: StagedState, target) -> StagedState:
@@ -239,9 +232,18 @@ class Staged(AbstractFit):
             return finish(state, FitStatus.diverged)
         if state.stage == "diagonal":
             settled = has_settled(state.scores, window=2) or state.num_stage_steps >= 20
-            return _after_diagonal(state) if settled or _is_hopeless(state) else state
+            return after_diagonal(state) if settled or is_hopeless(state) else state
         if self._is_close(latest):
             return finish(state, FitStatus.converged)
+        if state.strength < MIN_STRENGTH or is_refused(state.scores):
+            return finish(state, FitStatus.settled)
+        if isinstance(self._family(target), LowRank):
+            # two windows more where one coordinate would have the fit refused: its scale needs the points of more steps
+            enough = state.best is not None and (merit(state.best)[0] or state.num_stage_steps >= LOW_RANK_STEPS * 2)
+            if enough and state.num_stage_steps >= LOW_RANK_STEPS and has_come_to_rest(state.scores, window=2):
+                assert state.best is not None
+                return finish(dataclasses.replace(state, current=state.best.gaussian), FitStatus.settled)
+            return state
         at_rest = has_settled if isinstance(self._family(target), Diagonal) else has_come_to_rest
         if state.num_stage_steps >= 8 and at_rest(state.scores, window=4):
             return finish(state, FitStatus.settled)
@@ -259,43 +261,39 @@ def _starts(state: StagedState) -> tuple[np.ndarray, np.ndarray]:
     return np.stack([search.x for search in state.searches]), -np.stack([search.gradient for search in state.searches])
 
 
-def _after_diagonal(state: StagedState) -> StagedState:
-    """The diagonal stage once more from its second start, then the full match from the better of both."""
-    if state.unused is not None:
-        again = dataclasses.replace(state, current=state.unused, unused=None, rival=state, buffer=(), best=None)
-        return enter(dataclasses.replace(again, scores=(), strength=CAUTIOUS_STRENGTH), "diagonal")
-    won = state
-    if state.rival is not None and not _elbo(state) > _elbo(state.rival):
-        won = dataclasses.replace(state.rival, cost=state.cost, repairs=state.repairs, num_steps=state.num_steps)
-    fresh = dataclasses.replace(won, scores=(), best=won.scores[-1], strength=FIRST_STRENGTH, unused=None, rival=None)
-    return enter(fresh, "full")
+def _judged(
+    state: StagedState, family: AbstractFamily, evidence: Scored, points: Evaluations
+) -> tuple[StagedState, Gaussian, np.ndarray]:
+    """`(state, prior of the next match, mask of usable points)`: `evidence` accepted, or the best Gaussian again."""
+    finite, best = points.finite(), state.best
+    worth = merit if isinstance(family, LowRank) else _elbo
+    if float(np.mean(finite)) > 0.5 and not_worse(evidence, best):
+        best = evidence if best is None or worth(evidence) > worth(best) else best
+        strength = min(MAX_STRENGTH, 4.0 * state.strength)
+        state = dataclasses.replace(state, best=best, strength=strength, scores=(*state.scores[-15:], evidence))
+        return state, state.gaussian, finite
+    state = dataclasses.replace(state.mended(rejected_updates=1), strength=state.strength / 8.0)
+    if best is None:
+        return state, shrunk_diagonal(state.gaussian), finite
+    if isinstance(family, LowRank):  # back where it was: a step that gained nothing
+        state = dataclasses.replace(state, scores=(*state.scores[-15:], best))
+    return state, best.gaussian, finite & is_sane(points, best)
 
 
-def _is_hopeless(state: StagedState) -> bool:
-    """Whether the second diagonal match lags behind the first by a nat a dimension after its first steps."""
-    if state.rival is None or state.num_stage_steps < RIVAL_STEPS:
-        return False
-    return not _elbo(state) > _elbo(state.rival) - state.gaussian.dim
+def _elbo(evidence: Scored) -> tuple[bool, float]:
+    return True, evidence.elbo.value
 
 
-def _elbo(state: StagedState) -> float:
-    return state.scores[-1].elbo.value
-
-
-def _shrunk(gaussian: Gaussian) -> Gaussian:
-    """The same mean with a tenth of the scales: closer to where the density was finite."""
-    return Gaussian(gaussian.mean, DiagonalMetric(0.1 * np.sqrt(gaussian.metric.diagonal())))
-
-
-def _update(state: StagedState, family: AbstractFamily, prior: Gaussian) -> StagedState:
-    """Match on the buffer's plausible points; a failed factorisation keeps the prior and weakens the match."""
-    points, dropped = plausible(prior, state.buffer)
-    try:
-        with np.errstate(over="ignore", invalid="ignore"):
-            if is_shifted(prior, state.buffer[-1]):
-                prior = newton_shift(family, prior, points, state.strength)
-            current = match(family, prior, points, state.strength)
-    except (np.linalg.LinAlgError, ValueError):
-        repairs = state.repairs.add(failed_factorisations=1)
-        return dataclasses.replace(state, current=prior, strength=state.strength / 8.0, repairs=repairs)
-    return dataclasses.replace(state, current=current, repairs=state.repairs.add(dropped_points=dropped))
+def _look(rng, target, state: StagedState, family: LowRank, prior: Gaussian) -> tuple[StagedState, bool]:
+    """Outliers by Hessian products, else a match. Found, points far out along them are dropped: no match is that exact."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        gaussian, found, batches = enriched(rng, target, prior, state.buffer[-1], family.rank)
+    state = dataclasses.replace(charge(state, batches), look=(found, state.best))
+    if gaussian is None:
+        state = state.mended(failed_factorisations=1)
+    if gaussian is None or not found:
+        return updated(state, family, prior), False
+    kept = tuple(typical(gaussian, points) for points in state.buffer)
+    dropped = sum(len(points.x) for points in state.buffer) - sum(len(points.x) for points in kept)
+    kept = tuple(points for points in kept if len(points.x))
+    return dataclasses.replace(state.mended(dropped_points=dropped), current=gaussian, buffer=kept), True

@@ -5,6 +5,7 @@ stops. So every fit, whatever made it, is judged by draws that no update has see
 """
 
 import dataclasses
+from collections.abc import Sequence
 from typing import TypeVar
 
 import numpy as np
@@ -32,6 +33,12 @@ def spend(state: State, points: Evaluations) -> State:
     return dataclasses.replace(
         state, cost=state.cost + Cost(count, idle_lanes(count)), repairs=state.repairs.add(nonfinite_points=bad)
     )
+
+
+def charge(state: State, batches: Sequence[int]) -> State:
+    """`state` with Hessian products in `batches` counted: two gradients each, idle lanes likewise."""
+    cost = sum((Cost(2 * count, 2 * idle_lanes(count)) for count in batches), Cost())
+    return dataclasses.replace(state, cost=state.cost + cost)
 
 
 def enter(state: State, stage: str) -> State:
