@@ -11,7 +11,7 @@ import jax
 import numpy as np
 import pytest
 
-from benchmarks import clock, row, run, schema
+from benchmarks import clock, fits, row, run, schema
 from benchmarks.problems import load
 from benchmarks.runners import Run, Stages
 from benchmarks.runners import _monochord as monochord_runner
@@ -80,10 +80,26 @@ def test_a_row_that_lacks_a_column_is_a_failure(monkeypatch):
     assert "no gradients_fit" in made["reason"]
 
 
-@pytest.mark.parametrize("path", sorted(RESULTS.glob("*.jsonl")), ids=lambda path: path.name)
+OTHER_FORMS = ("fits.jsonl",)  # rows of fits alone, without chains
+
+
+@pytest.mark.parametrize(
+    "path",
+    [path for path in sorted(RESULTS.glob("*.jsonl")) if path.name not in OTHER_FORMS],
+    ids=lambda path: path.name,
+)
 def test_rows_in_the_repository_are_complete(path):
     wrong = {run.key_of(made): schema.faults(made) for made in run.read_rows(path) if schema.faults(made)}
     assert not wrong
+
+
+def test_rows_of_fits_are_complete():
+    """Catches: a row of a fit without its verdict, its cost or its finiteness; a crash that is not said to be one."""
+    rows = fits.read(RESULTS / "fits.jsonl")
+    assert len(rows) > 1000
+    needed = {"problem", "algorithm", "seed", "verdict", "status", "gradients", "seconds", "finite"}
+    assert not [row for row in rows if "crash" not in row and not needed <= row.keys()]
+    assert not [row for row in rows if row["algorithm"] == fits.DEFAULT and ("crash" in row or not row["finite"])]
 
 
 def test_faults_are_found(timed_row):
