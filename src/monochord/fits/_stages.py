@@ -11,11 +11,12 @@ from typing import TypeVar
 import numpy as np
 
 from monochord.cost import Cost
+from monochord.estimate import mean_estimate
 from monochord.fits._base import AbstractFitState, FitStatus
 from monochord.fits._gain import NUM_CHAINS, gain_over_identity
 from monochord.fits._rules import not_worse
 from monochord.fits._score import NUM_RAYS, antithetic_batch, coordinate_residuals, radial_spread, scored
-from monochord.spectra import MANY_INDEFINITE, MAX_POINTS, share_of_indefinite
+from monochord.spectra import MANY_INDEFINITE, MAX_POINTS, judge, share_of_indefinite
 from monochord.targets import AbstractTarget, Evaluations, idle_lanes
 
 State = TypeVar("State", bound=AbstractFitState)
@@ -80,8 +81,12 @@ def _look_for_indefinite(rng, target: AbstractTarget, state: State) -> State:
     points = state.check.take(state.check.finite())
     if len(points.x) < MAX_POINTS or not state.best.residual.value < MATTERS_TO:
         return state
-    worst = float(np.max(coordinate_residuals(state.best.gaussian, points).mean(0)))
-    if not (state.best.residual.value > MATTERS_FROM or worst > MATTERS_COORDINATE):
+    shares = coordinate_residuals(state.best.gaussian, points)
+    worst = int(np.argmax(shares.mean(0)))
+    if not (state.best.residual.value > MATTERS_FROM or shares[:, worst].mean() > MATTERS_COORDINATE):
+        return state
+    known = judge(state.best.residual, None, True, "", 0.0, (target.names[worst], mean_estimate(shares[:, worst])))
+    if known.name == "do not use":  # nothing that follows could lift it
         return state
     share, gradients = share_of_indefinite(target, state.best.gaussian.metric, points.x, rng)
     state = dataclasses.replace(state, indefinite=share, cost=state.cost + Cost(gradients))
