@@ -51,7 +51,7 @@ def _found(data, rows) -> list[tuple[str, bool]]:
         )
     known = [row for row in moving if not math.isnan(_least_ess(row))]
     least = min(known, key=_least_ess, default=None)
-    if least is not None and _least_ess(least) < ESS_LIMIT * num_chains:
+    if least is not None and _least_ess(least) < ESS_LIMIT * min(num_chains, 4):
         found.append(
             (
                 f"The ESS of {least.name} is {_least_ess(least):.0f} (below {ESS_LIMIT} a chain): its intervals are rough. Draw more.",

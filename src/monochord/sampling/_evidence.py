@@ -94,6 +94,14 @@ class EvidenceSum:
         )  # fmt: skip
 
 
+def evidence_of(gaussian: Gaussian, draws) -> Evidence | None:
+    """The evidence of a few segments of draws, whose scores they carry."""
+    total = EvidenceSum(gaussian, draws[0].x.shape[0])
+    for segment in draws:
+        total.add(segment.x, segment.score)
+    return total.evidence()
+
+
 def _over_chains(values: np.ndarray, total: int) -> Estimate:
     """Mean over chains with its error; of a single chain, which cannot tell, the error is the value itself."""
     error = float(np.std(values, ddof=1) / np.sqrt(len(values))) if len(values) > 1 else float(abs(values[0]))

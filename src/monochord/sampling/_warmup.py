@@ -15,7 +15,7 @@ import numpy as np
 from monochord.gaussian import Gaussian
 from monochord.sampling._budget import Budget
 from monochord.sampling._chains import Chains, ProgressCallback, SamplingInfo, Segment, concatenate
-from monochord.sampling._evidence import EvidenceSum
+from monochord.sampling._evidence import evidence_of
 from monochord.sampling._pool import agreement, bounded, pooled, window_lengths
 from monochord.sampling._settings import SamplerSettings, Start, Tuning
 from monochord.sampling._tuning import closed_form_tuning, found_tuning, moved_tuning
@@ -125,10 +125,7 @@ class WarmUpRun:
         if self.settings.refused is None or len(self.groups) > 1 or not self.recent:
             return
         mean = np.asarray(concatenate(self.recent).x, np.float64).mean((0, 1))
-        total = EvidenceSum(Gaussian(mean, self.groups[0].tuning.metric), self.chains.num_chains)
-        for segment in self.recent:
-            total.add(segment.x, segment.score)
-        evidence = total.evidence()
+        evidence = evidence_of(Gaussian(mean, self.groups[0].tuning.metric), self.recent)
         self.is_refused = self.is_refused or (evidence is not None and self.settings.refused(evidence))
         if self.is_refused and self.settings.raises_accept:
             self.target_accept = max(self.target_accept, REFUSED_ACCEPT)
@@ -153,9 +150,9 @@ class WarmUpRun:
         for group in self.groups:
             group.is_settled, group.pool = False, [segment.of(group.chains) for segment in stuck]
         self._correct(stuck, 1.0)
+        self.recent = []
         if self.settings.refine is not None:
             self._learn()
-        self.recent = self.recent or stuck
         acceptance = self.settle()
         for group, floor in zip(self.groups, least, strict=True):  # a step for the narrowest neck would never leave it
             group.tuning = dataclasses.replace(group.tuning, step_size=max(group.tuning.step_size, floor))
@@ -173,10 +170,7 @@ class WarmUpRun:
         if self.settings.refine is None:
             return False
         if self.settings.contradicted is not None and len(self.groups) == 1:
-            total = EvidenceSum(self.groups[0].gaussian, self.chains.num_chains)
-            for segment in segments:
-                total.add(segment.x, segment.score)
-            evidence = total.evidence()
+            evidence = evidence_of(self.groups[0].gaussian, segments)
             if evidence is not None and self.settings.contradicted(evidence):
                 self.is_refused = self.settings.refused is not None and self.settings.refused(evidence)
                 return True
@@ -190,7 +184,10 @@ class WarmUpRun:
             if self.iterations + length > self._last or self.budget.is_spent(SHARE):
                 return
             self.expected = self.iterations + length + 2 * PIECE
-            self.recent = self._window(length)
+            newest = self._window(length)
+            if not newest:  # time ran out between two looks at the clock
+                return
+            self.recent = newest
             for group in self.groups:
                 self._refine(group, [segment.of(group.chains) for segment in self.recent], refine)
             self.num_refinements += 1
