@@ -189,7 +189,7 @@ def _families_and_metric(name, gaussian: Gaussian, fit: FitResult | None):
     """
     fitted = gaussian.metric
     own = next((f for f in (Dense, LowRank, Diagonal) if type(fitted).__name__ == f.__name__ + "Metric"), Dense)
-    full = LowRank(rank=fitted.rank) if isinstance(fitted, LowRankMetric) else Dense()
+    full = LowRank(rank=max(1, fitted.rank)) if isinstance(fitted, LowRankMetric) else Dense()  # none may stand out
     if name == "diagonal":
         return (Diagonal(),), fitted if own is Diagonal else best_diagonal(fitted)
     if name != "auto":
