@@ -16,7 +16,7 @@ GROWTH = 1.2  # of the draws between looks
 JUDGED = 256  # coordinates
 NUM_BATCHES = 5  # a chain
 COURTESY = 0.01  # of the time, for looks that only serve progress
-LOOK_SECONDS = 0.05  # that the next one is taken to need
+LOOK_SECONDS = 0.05  # that the first one is taken to need, and later ones as long as the one before
 
 
 class Standing(NamedTuple):
@@ -42,7 +42,7 @@ class Monitor:
 
     def __init__(self, groups: Sequence[slice], target_ess: float | None):
         self._groups, self._target = groups, target_ess
-        self._clock, self._spent = time.perf_counter(), 0.0
+        self._clock, self._spent, self._latest = time.perf_counter(), 0.0, LOOK_SECONDS
         self._next = FIRST_LOOK
         self.standing: Standing | None = None
 
@@ -60,10 +60,11 @@ class Monitor:
     def look(self, segments: Sequence[Segment]) -> bool:
         """Judge the draws so far; True where they are enough."""
         started = time.perf_counter()
-        if self._target is None and self._spent + LOOK_SECONDS > COURTESY * (started - self._clock):
+        if self._target is None and self._spent + GROWTH * self._latest > COURTESY * (started - self._clock):
             return False
         self._look(segments)
-        self._spent += time.perf_counter() - started
+        self._latest = time.perf_counter() - started
+        self._spent += self._latest
         assert self.standing is not None
         return self._is_enough(self.standing)
 
