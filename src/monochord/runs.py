@@ -118,6 +118,7 @@ def _fit_for(target, fit, seed: int, options, starts, report) -> tuple[FitResult
 
 def extend(
     data,
+    /,
     model: Callable | AbstractTarget | None = None,
     *,
     draws: int | None = None,

@@ -102,6 +102,18 @@ def test_extending_equals_one_longer_run_bit_for_bit(from_file, gaussian, seed, 
         assert _attrs(joined)[name] == _attrs(whole)[name]
 
 
+def test_extending_takes_the_model_with_its_data(seed):
+    """Catches: the result's own parameter name in the way of `data=`."""
+
+    def log_density(params, scale):
+        return -0.5 * ((params["x"] / scale) ** 2).sum()
+
+    options = {"init": {"x": np.zeros(3)}, "data": {"scale": np.array([0.1, 2.0, 30.0])}}
+    part = mc.sample(log_density, seed=seed, draws=20, progress=False, **options)
+    joined = mc.extend(part, log_density, draws=5, progress=False, **options)
+    assert joined.posterior.sizes["draw"] == 25
+
+
 def test_extending_until_enough_counts_what_is_there(gaussian, seed):
     target, _, _ = gaussian
     part = mc.sample(target, seed=seed, draws=90, progress=False)
