@@ -45,7 +45,7 @@ def test_constant_coordinates_do_not_count(rng):
 
 def test_of_many_coordinates_the_slowest_are_judged(rng):
     """Also one whose spread alone is slow. Catches: a bad coordinate that is not among those judged."""
-    x = rng.standard_normal((4, 300, 3 * JUDGED))
+    x = rng.standard_normal((4, 300, 700))
     x[:, :, 70] = np.cumsum(rng.standard_normal((4, 300)), axis=1)
     x[:, :, 600] *= np.exp(np.repeat(rng.standard_normal((4, 5)), 60, axis=1))
     chosen = slowest(x, JUDGED)

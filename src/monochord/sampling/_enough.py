@@ -13,10 +13,10 @@ from monochord.sampling._chains import Segment
 FIRST_LOOK = 100
 FEWEST_DRAWS = 8  # a chain, for an ESS and R̂ to mean anything
 GROWTH = 1.2  # of the draws between looks
-JUDGED = 256  # coordinates
+JUDGED = 32  # coordinates
 NUM_BATCHES = 5  # a chain
 COURTESY = 0.01  # of the time, for looks that only serve progress
-LOOK_SECONDS = 0.05  # that the first one is taken to need, and later ones as long as the one before
+NUMBER_SECONDS = 1e-6  # that a look is taken to need for each number it judges
 
 
 class Standing(NamedTuple):
@@ -42,7 +42,7 @@ class Monitor:
 
     def __init__(self, groups: Sequence[slice], target_ess: float | None):
         self._groups, self._target = groups, target_ess
-        self._clock, self._spent, self._latest = time.perf_counter(), 0.0, LOOK_SECONDS
+        self._clock, self._spent = time.perf_counter(), 0.0
         self._next = FIRST_LOOK
         self.standing: Standing | None = None
 
@@ -60,11 +60,12 @@ class Monitor:
     def look(self, segments: Sequence[Segment]) -> bool:
         """Judge the draws so far; True where they are enough."""
         started = time.perf_counter()
-        if self._target is None and self._spent + GROWTH * self._latest > COURTESY * (started - self._clock):
-            return False
+        if self._target is None:
+            numbers = sum(segment.acceptance.size for segment in segments) * min(segments[0].x.shape[2], JUDGED)
+            if self._spent + NUMBER_SECONDS * numbers > COURTESY * (started - self._clock):
+                return False
         self._look(segments)
-        self._latest = time.perf_counter() - started
-        self._spent += self._latest
+        self._spent += time.perf_counter() - started
         assert self.standing is not None
         return self._is_enough(self.standing)
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from monochord._arviz import bulk_ess, ess_of_means
 from monochord.sampling._chains import Segment, concatenate
-from monochord.sampling._enough import JUDGED, spread_sample
+from monochord.sampling._enough import spread_sample
 from monochord.sampling._settings import Tuning
 from monochord.sampling._tuning import closed_form_tuning
 from monochord.sampling._warmup import PIECE, WarmUpRun
@@ -28,6 +28,7 @@ CLEAR = 2.0  # standard errors of the log ratio of efficiencies at which the pil
 TRUST_ERROR, START_ERROR = 0.25, 0.7  # of the predicted log ratio, where the fit is trusted and where it was a start
 QUANTILE = 0.25  # of coordinates, where the fit is trusted: all are alike then, and the worst of many is noise
 LEAST_ESS = 4.0
+COMPARED = 256  # coordinates at most
 EXPECTED_ESS = 400.0  # that a run of a fixed number of draws is taken to be made for
 
 
@@ -55,9 +56,9 @@ class _Side:
         return max(1.0, float(min(np.quantile(ess, quantile) for ess in found)))
 
     def functionals(self) -> np.ndarray:
-        """Coordinates (`JUDGED` of very many) and log density: a radius with heavy tails shows in the last alone."""
+        """Coordinates (`COMPARED` of very many) and log density: a radius with heavy tails shows in the last alone."""
         draws = concatenate(self.segments)
-        return np.concatenate([spread_sample(draws.x, JUDGED), draws.log_density[:, :, None]], axis=2)
+        return np.concatenate([spread_sample(draws.x, COMPARED), draws.log_density[:, :, None]], axis=2)
 
     def efficiency(self, quantile: float) -> float:
         """Effective draws a gradient."""
