@@ -5,10 +5,10 @@ import numpy as np
 from monochord.fits import FitResult
 from monochord.rejudge import has_heavy_tails
 from monochord.sampling import Draws
+from monochord.spectra import NEGLIGIBLE_MASS
 from monochord.targets import AbstractTarget, NumPyroTarget
 
 SKEWED_SHARE = 0.2  # of a coordinate's score that no Gaussian explains
-NEGLIGIBLE_MASS = 1e-3  # of a mode
 FLAT_SPREAD = 1e3  # of a coordinate over the fit's own scale
 NON_CENTRED_NUMPYRO = 'numpyro.handlers.reparam(model, config={"x": numpyro.infer.reparam.LocScaleReparam(0)}), with the group\'s own site for "x"'
 NON_CENTRED_JAX = "sample z ~ N(0, 1) in place of x ~ N(m, s²), and set x = m + s * z inside the log density"

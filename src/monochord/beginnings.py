@@ -13,10 +13,9 @@ from monochord.gaussian import Gaussian
 from monochord.metrics import AbstractMetric, identity_metric
 from monochord.rejudge import RANKS
 from monochord.sampling import Start
-from monochord.spectra import judge
+from monochord.spectra import NEGLIGIBLE_MASS, judge
 from monochord.targets import AbstractTarget, evaluate, idle_lanes
 
-NEGLIGIBLE_MASS = 1e-3  # of a mode: no chain is spent on it
 NUM_COMPARED = 4  # draws of a fit that are evaluated again to see whether it belongs to this target
 WORSE = 3.0  # times what the fit recorded, and `WORSE_BY` more, firmly: the evidence is another's
 WORSE_BY = 0.05

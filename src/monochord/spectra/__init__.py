@@ -35,11 +35,20 @@ from monochord.spectra._step_size import (
     mean_energy_error,
     step_size_for,
 )
-from monochord.spectra._verdict import MANY_INDEFINITE, MIN_GAIN, TRUST_PARETO_K, WIDE_RADIUS, Verdict, judge
+from monochord.spectra._verdict import (
+    MANY_INDEFINITE,
+    MIN_GAIN,
+    NEGLIGIBLE_MASS,
+    TRUST_PARETO_K,
+    WIDE_RADIUS,
+    Verdict,
+    judge,
+)
 
 __all__ = [
     "MANY_INDEFINITE",
     "MIN_GAIN",
+    "NEGLIGIBLE_MASS",
     "MAX_POINTS",
     "DENSE_LIMIT",
     "Direction",
