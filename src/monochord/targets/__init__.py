@@ -12,6 +12,7 @@ from monochord.targets._gradient import (
     idle_lanes,
     join,
 )
+from monochord.targets._lanes import lanes
 from monochord.targets._numpyro import NumPyroTarget, numpyro_target
 
 __all__ = [
@@ -30,6 +31,7 @@ __all__ = [
     "hessians",
     "idle_lanes",
     "join",
+    "lanes",
     "numpyro_target",
     "output_name",
     "with_data",

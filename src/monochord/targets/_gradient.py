@@ -9,6 +9,7 @@ from jaxtyping import Float
 
 from monochord.arrays import Array
 from monochord.targets._base import AbstractTarget
+from monochord.targets._lanes import lanes
 
 LANES = 8  # points evaluated side by side: measured best for data matrices, at no loss for small models
 CAPACITY = 64  # points in one call
@@ -38,12 +39,12 @@ def join(parts: list[Evaluations]) -> Evaluations:
 @jax.jit
 def _evaluate(target: AbstractTarget, points, num_chunks):
     """Values and scores of `num_chunks` groups of `LANES` points out of a padded (CAPACITY, dim) array."""
-    lanes = jax.vmap(jax.value_and_grad(target.log_density))
+    value_and_score = lanes(jax.value_and_grad(target.log_density))
 
     def chunk(index, carry):
         values, scores = carry
         start = index * LANES
-        value, score = lanes(jax.lax.dynamic_slice_in_dim(points, start, LANES))
+        value, score = value_and_score(jax.lax.dynamic_slice_in_dim(points, start, LANES))
         values = jax.lax.dynamic_update_slice_in_dim(values, value.astype(points.dtype), start, 0)
         scores = jax.lax.dynamic_update_slice_in_dim(scores, score.astype(points.dtype), start, 0)
         return values, scores
@@ -80,7 +81,7 @@ def idle_lanes(num_points: int) -> int:
 def _hessian(target: AbstractTarget, x):
     score = jax.grad(target.log_density)
     directions = jnp.eye(x.shape[0], dtype=x.dtype)
-    return -jax.lax.map(lambda v: jax.jvp(score, (x,), (v,))[1], directions, batch_size=min(32, x.shape[0]))
+    return -lanes(lambda v: jax.jvp(score, (x,), (v,))[1], batch_size=32)(directions)
 
 
 def hessians(target: AbstractTarget, x: Float[Array, "n dim"]) -> Float[np.ndarray, "n dim dim"]:
@@ -93,12 +94,12 @@ def hessians(target: AbstractTarget, x: Float[Array, "n dim"]) -> Float[np.ndarr
 def _products(target: AbstractTarget, points, vectors, num_chunks):
     """Products with the potential's Hessian in groups of `LANES`, laid out as in `_evaluate`."""
     score = jax.grad(target.log_density)
-    lanes = jax.vmap(lambda x, v: -jax.jvp(score, (x,), (v,))[1])
+    product = lanes(lambda x, v: -jax.jvp(score, (x,), (v,))[1])
 
     def chunk(index, out):
         start = index * LANES
         part = (jax.lax.dynamic_slice_in_dim(a, start, LANES) for a in (points, vectors))
-        return jax.lax.dynamic_update_slice_in_dim(out, lanes(*part).astype(points.dtype), start, 0)
+        return jax.lax.dynamic_update_slice_in_dim(out, product(*part).astype(points.dtype), start, 0)
 
     return jax.lax.fori_loop(0, num_chunks, chunk, jnp.zeros_like(points))
 
@@ -124,7 +125,7 @@ def hessian_products(
 
 @jax.jit
 def _constrain(target: AbstractTarget, points):
-    return jax.vmap(target.constrain)(points)
+    return lanes(target.constrain)(points)
 
 
 def constrain_draws(target: AbstractTarget, x: Float[Array, "n dim"]) -> dict[str, np.ndarray]:
