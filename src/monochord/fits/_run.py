@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from monochord.arrays import Key, fold_key
+from monochord.arrays import Key, fold_words, key_words
 from monochord.cost import Cost
 from monochord.errors import MonochordError
 from monochord.estimate import Estimate, mean_estimate
@@ -140,6 +140,7 @@ def run(
     **Raises** with `throw=True` a `MonochordError` when the fit found no start or diverged.
     """
     trace: list[StepInfo] = []
+    words = key_words(key)
     if state is None:
         state = algorithm.init(key, target, initial)
     resumable = None
@@ -150,7 +151,7 @@ def run(
             if state.current is None:
                 break
             state = dataclasses.replace(state, stage="check")
-        state, info = algorithm.step(fold_key(key, 1, state.num_steps), target, state)
+        state, info = algorithm.step(fold_words(words, 1, state.num_steps), target, state)
         trace.append(info)
         if callback is not None:
             callback(info)
