@@ -75,6 +75,21 @@ def moments_of(scalars: dict[str, np.ndarray]) -> tuple[dict[str, dict], float, 
     return params, worst_r_hat, least_ess
 
 
+def accepted(r_hat: float, ess: float) -> bool:
+    """Whether chains agree well enough to be a truth."""
+    return r_hat < R_HAT_LIMIT and ess > ESS_LIMIT
+
+
+def write(name: str, params: dict[str, dict], source: str) -> None:
+    """Store moments by name, with how they were made."""
+    FOLDER.mkdir(exist_ok=True)
+    lines = [f"  {json.dumps(key)}: {json.dumps(entry)}" for key, entry in params.items()]
+    text = (
+        f'{{"name": {json.dumps(name)}, "source": {json.dumps(source)}, "params": {{\n' + ",\n".join(lines) + "\n}}\n"
+    )
+    (FOLDER / f"{name}.json").write_text(text)
+
+
 def make(name: str, options) -> str:
     """Write the file of one problem, or say why its run is not good enough."""
     from benchmarks.flat import flatten
@@ -89,7 +104,7 @@ def make(name: str, options) -> str:
     scalars = named_scalars(flat, Run(draws, {}, {}, 0))
     params, r_hat, ess = moments_of({key: value for key, value in scalars.items() if key.split("[")[0] not in without})
     said = f"R-hat at most {r_hat:.4f}, ESS at least {ess:.0f}, {divergences} divergences"
-    if not (r_hat < R_HAT_LIMIT and ess > ESS_LIMIT):
+    if not accepted(r_hat, ess):
         return f"{name}: refused, {said}"
     metric = "diagonal" if options.diagonal else "dense"
     where = " in the coordinates of its non-centred form" if name in NONCENTRED else ""
@@ -98,12 +113,7 @@ def make(name: str, options) -> str:
         f"{options.chains} chains of {options.draws} draws, seed {options.seed}; {said} (of quantities and squares); "
         "made by benchmarks/references.py"
     )
-    FOLDER.mkdir(exist_ok=True)
-    lines = [f"  {json.dumps(key)}: {json.dumps(entry)}" for key, entry in params.items()]
-    text = (
-        f'{{"name": {json.dumps(name)}, "source": {json.dumps(source)}, "params": {{\n' + ",\n".join(lines) + "\n}}\n"
-    )
-    (FOLDER / f"{name}.json").write_text(text)
+    write(name, params, source)
     return f"{name}: {said}, {time.perf_counter() - started:.0f} s"
 
 
