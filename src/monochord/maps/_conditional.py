@@ -1,0 +1,62 @@
+"""`ConditionalMap`: each coordinate a location and a scale that depend on a few others; non-centring with coefficients.
+
+    x_i = m_i + Σ_j (b_ij z_j + q_ij z_j²) + exp(a_i + Σ_j c_ij z_j) u_i,   z_j = (x_j − center_j)/unit_j,  j in drivers of i
+
+Triangular after sorting by level, so that inverse and log-determinant are explicit: Σ_i (a_i + Σ_j c_ij z_j). Neal's funnel
+(2003, section 8) has one driver with c = ½·unit; non-centring of hierarchical models (Papaspiliopoulos, Roberts & Sköld
+2007) has b = 1 and c = 1, and what lies between, "partial" non-centring, is learned here a coordinate at a time.
+"""
+
+from typing import final
+
+import equinox as eqx
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Float, Int
+
+from monochord.arrays import Array
+
+
+@final
+class ConditionalMap(eqx.Module):
+    """The map u ↦ x. Rows of coordinates without drivers are zero, and x_i = u_i there.
+
+    `level` is 0 for those, and else one more than the highest among a coordinate's drivers; `depth` is the highest.
+    Rows of `drivers` shorter than its width are filled with the coordinate itself at coefficients zero.
+    """
+
+    drivers: Int[Array, "dim width"]
+    level: Int[Array, " dim"]
+    center: Float[Array, " dim"]
+    unit: Float[Array, " dim"]
+    offset: Float[Array, " dim"]
+    location: Float[Array, "dim width"]
+    curvature: Float[Array, "dim width"]
+    log_scale: Float[Array, " dim"]
+    scale: Float[Array, "dim width"]
+    depth: int = eqx.field(static=True)
+
+    @property
+    def dim(self) -> int:
+        """Number of coordinates."""
+        return self.level.shape[0]
+
+    def forward(self, u: Float[Array, " dim"]) -> tuple[Float[Array, " dim"], Float[Array, ""]]:
+        """`(x, log |det ∂x/∂u|)`."""
+        x, log_scale = u, jnp.zeros_like(u)
+        for level in range(1, self.depth + 1):
+            here = self.level == level
+            location, log_scale_now = self._moments(x)
+            x = jnp.where(here, location + jnp.exp(jnp.where(here, log_scale_now, 0.0)) * u, x)
+            log_scale = jnp.where(here, log_scale_now, log_scale)
+        return x, jnp.sum(log_scale)
+
+    def inverse(self, x: Float[np.ndarray, "*batch dim"]) -> Float[np.ndarray, "*batch dim"]:
+        """u for x, on the host."""
+        location, log_scale = self._moments(np.asarray(x))
+        return np.where(np.asarray(self.level) > 0, (x - location) * np.exp(-log_scale), x)
+
+    def _moments(self, x):
+        z = (x[..., self.drivers] - self.center[self.drivers]) / self.unit[self.drivers]
+        location = self.offset + (z * (self.location + self.curvature * z)).sum(-1)
+        return location, self.log_scale + (self.scale * z).sum(-1)
