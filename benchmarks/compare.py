@@ -67,8 +67,8 @@ def write(path: Path, rows: list[dict]) -> None:
 
 def comparison_of(rows: list[dict]) -> mc.Comparison:
     """The comparison that stored rows of one problem belong to, without its long run."""
-    kinds = {field.name: str(field.type) for field in dataclasses.fields(Row)}
-    read = {"str": str, "int": int, "float": float, "int | None": lambda text: int(text) if text else None}
+    kinds = {field.name: field.type for field in dataclasses.fields(Row)}
+    read = {str: str, int: int, float: float, int | None: lambda text: int(text) if text else None}
     made = tuple(Row(**{name: read[kinds[name]](row[name]) for name in COLUMNS}) for row in rows)
     return mc.Comparison(made, None, 0.8, 4, 0, "complete")
 

@@ -2,6 +2,7 @@
 
 import csv
 import dataclasses
+import sys
 
 import numpy as np
 import pytest
@@ -26,7 +27,7 @@ def gaussian(covariance):
     """A comparison on a Gaussian of κ 400, against independent draws of it."""
     mean = np.linspace(-1.0, 2.0, DIM)
     draws = np.random.default_rng(2).multivariate_normal(mean, covariance, size=20_000)
-    return mc.compare(gaussian_target(mean, covariance), seeds=2, seed=4, reference=draws, progress=False)
+    return mc.compare(gaussian_target(mean, covariance), seeds=2, seed=4, chains=2, reference=draws, progress=False)
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +39,7 @@ def funnel():
     is_v = np.array([name == "v" for name in target.names])
     draws = np.empty((len(v), 6))
     draws[:, is_v], draws[:, ~is_v] = v[:, None], np.exp(v / 2)[:, None] * rng.standard_normal((len(v), 5))
-    return mc.compare(target, seeds=2, seed=0, reference=draws, progress=False)
+    return mc.compare(target, seeds=2, seed=0, chains=2, reference=draws, progress=False)
 
 
 def test_spectra_and_steps_match_closed_forms(gaussian, covariance):
@@ -48,7 +49,11 @@ def test_spectra_and_steps_match_closed_forms(gaussian, covariance):
     """
     sd = np.sqrt(np.diag(covariance))
     matrices = {"identity": covariance, "diagonal": covariance / np.outer(sd, sd), "variational": np.eye(DIM)}
-    tolerance = {"identity": 1e-6, "diagonal": 0.05, "variational": 1e-3}  # the diagonal's sds are those of 20,000 draws
+    tolerance = {
+        "identity": 1e-6,
+        "diagonal": 0.05,
+        "variational": 1e-3,
+    }  # the diagonal's sds are those of 20,000 draws
     for metric, whitened in matrices.items():
         precisions = 1 / np.linalg.eigvalsh(whitened)
         close = {"rel": tolerance[metric]}
@@ -114,18 +119,22 @@ def test_csv_schema(gaussian, tmp_path):
     assert path.read_text(encoding="utf-8") == before
 
 
-def test_figure_or_its_pip_line(gaussian, tmp_path):
-    """Catches: a bare ImportError where matplotlib is absent."""
-    path = tmp_path / "figure.png"
-    try:
-        gaussian.figure(path)
-    except mc.MissingPackage as error:
-        assert "pip install 'monochord[plots]'" in str(error)
-    else:
-        assert path.read_bytes().startswith(b"\x89PNG")
+def test_figure(gaussian, tmp_path):
+    """Catches: an image that is empty or of another kind than its name says."""
+    pytest.importorskip("matplotlib", reason="pip install 'monochord[plots]'")
+    path = gaussian.figure(tmp_path / "figure.png")
+    assert path.read_bytes().startswith(b"\x89PNG")
+    assert path.stat().st_size > 10_000
 
 
-def test_ctrl_c_keeps_finished_seeds(covariance):
+def test_figure_without_matplotlib(gaussian, tmp_path, monkeypatch):
+    """Catches: a bare ImportError."""
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    with pytest.raises(mc.MissingPackage, match=r"pip install 'monochord\[plots\]'"):
+        gaussian.figure(tmp_path / "figure.png")
+
+
+def test_ctrl_c_keeps_finished_seeds(covariance, monkeypatch):
     """Catches: rows of finished seeds lost. The second seed's first report raises."""
     seen = []
 
@@ -135,8 +144,11 @@ def test_ctrl_c_keeps_finished_seeds(covariance):
             if len(seen) == 2:
                 raise KeyboardInterrupt
 
+    monkeypatch.setattr("monochord.comparison._compare.DRAWS", (5, 10))
     draws = np.random.default_rng(2).multivariate_normal(np.zeros(DIM), covariance, size=500)
-    found = mc.compare(gaussian_target(np.zeros(DIM), covariance), seeds=3, seed=0, reference=draws, progress=stop)
+    found = mc.compare(
+        gaussian_target(np.zeros(DIM), covariance), seeds=3, seed=0, chains=2, reference=draws, progress=stop
+    )
     assert found.status == "interrupted"
     assert found.seeds == (0,)
     assert "Interrupted" in str(found)
@@ -144,7 +156,11 @@ def test_ctrl_c_keeps_finished_seeds(covariance):
 
 @pytest.mark.parametrize(
     ("options", "phrase"),
-    [({"seeds": 0}, "seeds"), ({"reference": np.zeros((200, 3))}, "reference"), ({"target_accept": 1.5}, "target_accept")],
+    [
+        ({"seeds": 0}, "seeds"),
+        ({"reference": np.zeros((200, 3))}, "reference"),
+        ({"target_accept": 1.5}, "target_accept"),
+    ],
 )
 def test_bad_options_are_refused(covariance, options, phrase):
     with pytest.raises(mc.OptionError, match=phrase):

@@ -11,12 +11,12 @@ from monochord.arrays import Key, fold_key, host_generator, named_key
 from monochord.comparison._early import EarlyRun, early_run
 from monochord.comparison._reference import Reference, reference_from_draws, reference_from_tree
 from monochord.comparison._result import METRICS, Comparison, Row
+from monochord.comparison._spread import Spread, spreads
 from monochord.comparison._stable_step import largest_stable_steps, step_for_acceptance
 from monochord.fits import FitResult, FitStatus
 from monochord.metrics import AbstractMetric, DiagonalMetric, identity_metric
 from monochord.progress import Reporter, reporter
 from monochord.settings import check_count, check_fraction, check_positive
-from monochord.spectra import MetricSpectrum
 from monochord.targets import AbstractTarget, check_signature
 
 DRAWS = (50, 100, 200)
@@ -136,18 +136,13 @@ def _one_seed(
         "diagonal": DiagonalMetric(reference.sd),
         "variational": gaussian.metric,
     }
-    spectrum = pipeline.spectrum(
-        target, gaussian, at=reference.spread_out(POINTS_HESSIAN), metrics={"posterior variances": metrics["diagonal"]},
-        seed=seed, num_draws=POINTS_HESSIAN, target_accept=settings.target_accept,
-    )  # fmt: skip
-    names = {"identity": "identity", "diagonal": "posterior variances", "variational": "fitted"}
-    rows, probes = [], spectrum.gradients
+    found, probes = spreads(target, metrics, reference.spread_out(POINTS_HESSIAN), host_generator(fold_key(key, 2)))
+    rows: list[Row] = []
     for name in METRICS:
-        found = spectrum[names[name]]
-        steps, spent = _steps(fold_key(key, 0), target, metrics[name], reference, found, settings.target_accept)
+        steps, spent = _steps(fold_key(key, 0), target, metrics[name], reference, found[name], settings.target_accept)
         probes += spent
         run = _early(fold_key(key, 1), name, target, fit, reference, settings)
-        rows += [_row(name, seed, draws, found, steps, run, reference, fit) for draws in DRAWS]
+        rows += [_row(name, seed, draws, found[name], steps, run, reference, fit) for draws in DRAWS]
         settings.report.note(
             f"seed {seed}, {name}: error {rows[-1].error:.3g} of the first {DRAWS[-1]} draws, {rows[-1].gradients:,} gradients"
         )
@@ -155,13 +150,13 @@ def _one_seed(
 
 
 def _steps(
-    key: Key, target, metric: AbstractMetric, reference: Reference, found: MetricSpectrum, target_accept: float
+    key: Key, target, metric: AbstractMetric, reference: Reference, found: Spread, target_accept: float
 ) -> tuple[_Steps, int]:
     """Starts are posterior points and fresh momenta, the same for all metrics of a seed."""
     rng = host_generator(key)
     places = rng.choice(len(reference.draws), size=STARTS_ACCEPT, replace=len(reference.draws) < STARTS_ACCEPT)
     points, noise = reference.draws[places], rng.standard_normal((STARTS_ACCEPT, target.dim))
-    limit = found.step_limit.value
+    limit = found.step_limit
     first = limit / 3.0 if np.isfinite(limit) else 0.1
     stable, spent = largest_stable_steps(target, metric, points[:STARTS_STABLE], noise[:STARTS_STABLE], first)
     at_acceptance, more = step_for_acceptance(target, metric, points, noise, target_accept, first)
@@ -189,15 +184,15 @@ def _early(key: Key, name: str, target, fit: FitResult, reference: Reference, se
 
 
 def _row(
-    name: str, seed: int, draws: int, found: MetricSpectrum, steps: _Steps, run: EarlyRun, reference: Reference, fit: FitResult
+    name: str, seed: int, draws: int, found: Spread, steps: _Steps, run: EarlyRun, reference: Reference, fit: FitResult
 ) -> Row:
     mean, square = run.errors(draws, reference)
-    gradients, low = int(run.gradients[draws - 1]), found.omega_min.value
+    gradients, low = int(run.gradients[draws - 1]), found.omega_min
     squared_error = 0.5 * (mean**2 + square**2)
     step_draw, metric_draw = run.step_settled(), run.metric_settled()
     return Row(
-        metric=name, seed=seed, draws=draws, kappa=found.kappa.value, kappa_langmore=found.kappa_langmore.value,
-        omega_min=low, omega_max=found.omega_max.value, step_limit=found.step_limit.value,
+        metric=name, seed=seed, draws=draws, kappa=found.kappa, kappa_langmore=found.kappa_langmore,
+        omega_min=low, omega_max=found.omega_max, step_limit=found.step_limit,
         stable_step=float(steps.stable.min()), stable_step_median=float(np.median(steps.stable)),
         step_size=steps.at_acceptance,
         leapfrogs_per_period=2.0 * np.pi / (low * steps.at_acceptance) if low > 0 else float("nan"),

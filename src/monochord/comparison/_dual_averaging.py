@@ -29,9 +29,7 @@ def begun(step_sizes: Float[np.ndarray, " chains"], pull: float) -> DualAveragin
     return DualAveraging(log_step, log_step, np.zeros_like(log_step), log_step + np.log(pull), 0)
 
 
-def updated(
-    state: DualAveraging, acceptance: Float[np.ndarray, " chains"], target_accept: float
-) -> DualAveraging:
+def updated(state: DualAveraging, acceptance: Float[np.ndarray, " chains"], target_accept: float) -> DualAveraging:
     """After one iteration whose acceptance statistics are given."""
     count = state.count + 1
     share = 1.0 / (count + T0)

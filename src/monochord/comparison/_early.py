@@ -164,5 +164,11 @@ def _first_steps(target, metrics, x, steps, rng) -> tuple[np.ndarray, int]:
 def _info(stage, draw, total, gradients, record: _Record, step_size) -> SamplingInfo:
     last = record.segments[-1]
     return SamplingInfo(
-        stage, draw, total, gradients, int(sum(s.diverging.sum() for s in record.segments)), float(last.acceptance.mean()), step_size
+        stage,
+        draw,
+        total,
+        gradients,
+        int(sum(s.diverging.sum() for s in record.segments)),
+        float(last.acceptance.mean()),
+        step_size,
     )

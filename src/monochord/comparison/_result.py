@@ -125,7 +125,9 @@ class Comparison:
         if not self.rows:
             return ()
         return tuple(
-            _outcome(claim.format(draws=self.draws[-1]), other, self.values("variational", field), self.values(other, field))
+            _outcome(
+                claim.format(draws=self.draws[-1]), other, self.values("variational", field), self.values(other, field)
+            )
             for claim, field in CLAIMS.items()
             for other in METRICS[:2]
         )

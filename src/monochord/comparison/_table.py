@@ -68,8 +68,8 @@ def notes(comparison: Comparison) -> list[str]:
     if comparison.rows:
         verdicts = sorted({row.verdict for row in comparison.rows if row.metric == "variational"})
         lines += [
-            "Errors: root mean square over coordinates, of means and of (x − mean)² in their own sds; adaptation included, "
-            "gradients of fit, starts and step searches charged.",
+            "Errors: root mean square over coordinates, of means and of (x − mean)² in their own sds, draws counted from the first "
+            "iteration on; gradients of fit, starts, step searches and adaptation charged.",
             f"Diagonal: posterior variances for the spectrum and the steps, Stan's windows for the draws. Verdict on the fits: {', '.join(verdicts)}. "
             f"Spectra and steps took {comparison.gradients_probes:,} gradients, charged to no metric.",
         ]
