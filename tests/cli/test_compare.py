@@ -6,6 +6,7 @@ import json
 import pytest
 
 from monochord.comparison import COLUMNS
+from monochord.progress import TerminalReporter
 
 TINY = ("--seeds", "1", "--chains", "2", "--seed", "1", "--no-progress")
 
@@ -23,6 +24,21 @@ def test_table_rows_and_json(run, tmp_path):
     assert len(rows) == len(record["rows"]) == 9
     assert record["outcomes"][0]["outcome"] == "helped"
     assert record["reference_is_reliable"] is True
+
+
+def test_ctrl_c(run, monkeypatch, tmp_path):
+    """Before any seed is finished: exit code 130, one sentence, no file. Catches: a traceback, an empty CSV."""
+
+    def report(self, info):
+        if info.stage == "identity":
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(TerminalReporter, "sampling", report)
+    path = tmp_path / "rows.csv"
+    result = run("compare", "gaussian.py", "--seeds", "1", "--chains", "2", "--seed", "1", "--output", path)
+    assert result.exit_code == 130
+    assert "Interrupted before any seed was finished." in result.stderr
+    assert not path.exists()
 
 
 @pytest.mark.parametrize("options", [("--seeds", "0"), ("--target-accept", "2"), ("--output", "/nowhere/at/all.csv")])

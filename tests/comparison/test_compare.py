@@ -134,6 +134,25 @@ def test_figure_without_matplotlib(gaussian, tmp_path, monkeypatch):
         gaussian.figure(tmp_path / "figure.png")
 
 
+def test_later_seeds_that_fail_are_left_out(covariance, monkeypatch):
+    """Catches: rows of a finished seed lost because another seed's fit ran away. Nothing finished: the error itself."""
+    monkeypatch.setattr("monochord.comparison._compare.DRAWS", (5, 10))
+    target, draws = gaussian_target(np.zeros(DIM), covariance), np.random.default_rng(2).standard_normal((500, DIM))
+    fitted = mc.fit
+
+    def fails(target, *, seed, **options):
+        if seed == 1:
+            raise mc.ModelError("the fit ran away")
+        return fitted(target, seed=seed, **options)
+
+    monkeypatch.setattr("monochord.pipeline.fit", fails)
+    found = mc.compare(target, seeds=3, seed=0, chains=2, reference=draws, progress=False)
+    assert found.seeds == (0, 2)
+    assert found.notes == ("Seed 1 is left out: the fit ran away",)
+    with pytest.raises(mc.ModelError, match="ran away"):
+        mc.compare(target, seeds=2, seed=1, chains=2, reference=draws, progress=False)
+
+
 def test_ctrl_c_keeps_finished_seeds(covariance, monkeypatch):
     """Catches: rows of finished seeds lost. The second seed's first report raises."""
     seen = []

@@ -99,6 +99,8 @@ def compare(
     model, data, *, seeds, seed, chains, target_accept, output, figure, force, json, progress, compile_cache
 ) -> None:
     """`monochord compare`."""
+    from monochord.comparison import check_matplotlib, interrupted
+
     seed, say = _seed(seed), _print.speaker(json)
     check_count("seeds", seeds, 1, 1000)
     check_count("chains", chains, 1, 1000)
@@ -107,8 +109,6 @@ def compare(
         if path is not None:
             check_output(path, force)
     if figure is not None:
-        from monochord.comparison import check_matplotlib
-
         check_matplotlib()
     with _quiet(json):
         target = _load(model, data, compile_cache)
@@ -133,8 +133,7 @@ def compare(
             if record[name]:
                 print(f"\nwritten to {record[name]}")
     if result.status == "interrupted":
-        done = len(result.seeds)
-        print(f"Interrupted: the {done} seed{'' if done == 1 else 's'} finished so far were kept.", file=sys.stderr)
+        print(interrupted(result), file=sys.stderr)
         raise typer.Exit(130)
     if result.reference is not None and not result.reference.is_reliable:
         raise typer.Exit(3)

@@ -13,6 +13,7 @@ from monochord.comparison._reference import Reference, reference_from_draws, ref
 from monochord.comparison._result import METRICS, Comparison, Row
 from monochord.comparison._spread import Spread, spreads
 from monochord.comparison._stable_step import largest_stable_steps, step_for_acceptance
+from monochord.errors import ModelError
 from monochord.fits import FitResult, FitStatus
 from monochord.metrics import AbstractMetric, DiagonalMetric, identity_metric
 from monochord.progress import Reporter, reporter
@@ -56,7 +57,7 @@ def compare(
     The long-run moments come from a run of our own sampler whose R̂ and ESS are checked, within `max_reference_gradients`,
     or from `reference`: a result of `mc.sample`, or independent draws of shape (n, dim), unconstrained.
 
-    Ctrl-C keeps the seeds that are finished, with status "interrupted".
+    Ctrl-C keeps the seeds that are finished, with status "interrupted"; a later seed whose fit fails is left out, with a note.
 
     **Raises** `OptionError` for an option out of range and `ModelError` for a model that cannot be sampled or fitted.
     """
@@ -71,20 +72,26 @@ def compare(
     seed = resolved_seed(seed, report)
     settings = _Settings(chains, target_accept, report)
     rows: list[Row] = []
+    notes: list[str] = []
     moments, probes, status = None, 0, "complete"
     with report:
         try:
             fit = _fitted(target, seed, report)
             moments = _reference(target, fit, reference, seed, max_reference_gradients, report)
-            for index in range(seeds):
-                found, spent = _one_seed(target, fit, moments, seed + index, settings)
+            for number in range(seed, seed + seeds):
+                try:
+                    fit = fit if number == seed else _fitted(target, number, report)
+                    found, spent = _one_seed(target, fit, moments, number, settings)
+                except ModelError as error:
+                    if not rows:
+                        raise
+                    notes.append(f"Seed {number} is left out: {error}")
+                    continue
                 rows += found
                 probes += spent
-                if index + 1 < seeds:
-                    fit = _fitted(target, seed + index + 1, report)
         except KeyboardInterrupt:
             status = "interrupted"
-    return Comparison(tuple(rows), moments, target_accept, chains, probes, status)
+    return Comparison(tuple(rows), moments, target_accept, chains, probes, status, tuple(notes))
 
 
 class _Settings(NamedTuple):
@@ -112,7 +119,7 @@ def _reference(target, fit: FitResult, given, seed: int, max_gradients, report: 
     if given is not None and not hasattr(given, "children"):
         return reference_from_draws(given, target)
     if given is not None:
-        return reference_from_tree(given, 0, "a run that was handed over")
+        return reference_from_tree(given, target, 0, "a run that was handed over")
     report.note("long run for the moments")
     tree = runs.sample(
         target, fit=fit, seed=seed, target_ess=REFERENCE_ESS, max_gradients=max_gradients, progress=report
@@ -121,7 +128,7 @@ def _reference(target, fit: FitResult, given, seed: int, max_gradients, report: 
     if attributes["status"] == "interrupted":
         raise KeyboardInterrupt
     spent = int(attributes["gradients_warmup"]) + int(attributes["gradients_sampling"])
-    return reference_from_tree(tree, spent, "a long run of our own sampler")
+    return reference_from_tree(tree, target, spent, "a long run of our own sampler")
 
 
 def _one_seed(

@@ -95,7 +95,7 @@ def early_run(
         state = begun(steps, 10.0)
     else:
         state = begun(np.full(chains.num_chains, step_size), 1.0)
-    record, opened, spent = _Record([], [], [], []), FIRST_BUFFER, gradients_before + tuning_gradients
+    record, opened, spent = _Record(), FIRST_BUFFER, gradients_before + tuning_gradients
     ends = window_ends() if learns else []
     try:
         for draw in range(1, num_draws + 1):
@@ -103,14 +103,14 @@ def early_run(
             segment = chains.advance(tunings, KERNEL, 1)
             state = updated(state, segment.acceptance[:, 0], target_accept)
             spent += segment.gradients
-            record.segments.append(segment)
+            record.add_draw(segment)
             if draw in ends:
                 window = np.concatenate([one.x for one in record.segments[opened:]], axis=1)
                 metrics = [DiagonalMetric(scale) for scale in stan_scales(window.astype(np.float64))]
                 opened = draw
                 steps, more = _first_steps(target, metrics, chains.ends().x, state.step_sizes(), rng)
                 state, spent, tuning_gradients = begun(steps, 10.0), spent + more, tuning_gradients + more
-            record.add(spent, state.log_average, _scale_error(metrics, reference))
+            record.add_tuning(spent, state.log_average, _scale_error(metrics, reference))
             if report is not None:
                 report(_info(stage, draw, num_draws, spent, record, float(np.exp(state.log_average.mean()))))
     finally:
@@ -119,18 +119,23 @@ def early_run(
     return EarlyRun(
         joined.x.astype(np.float64), np.array(record.gradients), gradients_before, tuning_gradients,
         np.exp(np.array(record.log_steps)), np.array(record.scale_errors),
-        float(joined.acceptance.mean()), int(joined.diverging.sum()),
+        float(joined.acceptance.mean()), record.divergences,
     )  # fmt: skip
 
 
 @dataclasses.dataclass
 class _Record:
-    segments: list
-    gradients: list
-    log_steps: list
-    scale_errors: list
+    segments: list = dataclasses.field(default_factory=list)
+    gradients: list = dataclasses.field(default_factory=list)
+    log_steps: list = dataclasses.field(default_factory=list)
+    scale_errors: list = dataclasses.field(default_factory=list)
+    divergences: int = 0
 
-    def add(self, gradients: int, log_steps: np.ndarray, scale_error: float) -> None:
+    def add_draw(self, segment) -> None:
+        self.segments.append(segment)
+        self.divergences += int(segment.diverging.sum())
+
+    def add_tuning(self, gradients: int, log_steps: np.ndarray, scale_error: float) -> None:
         self.gradients.append(gradients)
         self.log_steps.append(float(log_steps.mean()))
         self.scale_errors.append(scale_error)
@@ -164,11 +169,5 @@ def _first_steps(target, metrics, x, steps, rng) -> tuple[np.ndarray, int]:
 def _info(stage, draw, total, gradients, record: _Record, step_size) -> SamplingInfo:
     last = record.segments[-1]
     return SamplingInfo(
-        stage,
-        draw,
-        total,
-        gradients,
-        int(sum(s.diverging.sum() for s in record.segments)),
-        float(last.acceptance.mean()),
-        step_size,
+        stage, draw, total, gradients, record.divergences, float(last.acceptance.mean()), step_size, kernel=KERNEL
     )

@@ -46,17 +46,24 @@ class Reference:
         return text
 
 
-def reference_from_tree(tree, gradients: int, source: str) -> Reference:
+def reference_from_tree(tree, target: AbstractTarget, gradients: int, source: str) -> Reference:
     """From a result of `monochord.sample`, whose convergence is judged here.
 
-    **Raises** `OptionError` for one without its unconstrained draws.
+    **Raises** `OptionError` for one without its unconstrained draws, or of another target.
     """
     if "unconstrained_posterior" not in tree.children:
         raise OptionError(
             "`reference` holds no group `unconstrained_posterior`. Moments are compared on unconstrained space. Pass a result "
             "of `monochord.sample`, or draws of shape (n, dim)."
         )
-    x = np.asarray(tree["unconstrained_posterior"]["x"].values, np.float64)
+    group = tree["unconstrained_posterior"]
+    names = tuple(str(name) for name in group["coordinate"].values)
+    if names != target.names:
+        raise OptionError(
+            f"`reference` has the coordinates {', '.join(names[:3])}…, the model has {', '.join(target.names[:3])}…. Its moments "
+            "stand for the posterior's. Pass a run of this model."
+        )
+    x = np.asarray(group["x"].values, np.float64)
     ess, r_hat = _arviz.convergence(x)
     least, largest = (float(f(v)) for f, v in ((np.nanmin, ess), (np.nanmax, r_hat)))
     reliable = least >= ESS_LIMIT * min(len(x), 4) and largest <= r_hat_limit(least, len(x))

@@ -81,9 +81,16 @@ def notes(comparison: Comparison) -> list[str]:
     if comparison.rows and not comparison.not_helped:
         lines += ["", "The variational start helped in everything that was compared."]
     if comparison.status != "complete":
-        done = len(comparison.seeds)
-        lines += ["", f"Interrupted: the {done} seed{'' if done == 1 else 's'} finished so far were kept."]
+        lines += ["", interrupted(comparison)]
     return lines
+
+
+def interrupted(comparison: Comparison) -> str:
+    """What is left of a comparison that Ctrl-C ended."""
+    done = len(comparison.seeds)
+    if not done:
+        return "Interrupted before any seed was finished."
+    return f"Interrupted: the {done} seed{' that is' if done == 1 else 's that are'} finished {'is' if done == 1 else 'are'} kept."
 
 
 def comparison_text(comparison: Comparison) -> str:
