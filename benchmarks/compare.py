@@ -74,7 +74,7 @@ def comparison_of(rows: list[dict]) -> mc.Comparison:
 
 
 def table(rows: list[dict]) -> str:
-    """κ_L, leapfrogs a slowest period and gradients · error² of the variational start over those of the other two."""
+    """Each claim: the variational start over the other two, and the outcome."""
     lines = ["| problem | claim | over identity | over diagonal |", "|---|---|---|---|"]
     for name in dict.fromkeys(row["problem"] for row in rows):
         outcomes = comparison_of([row for row in rows if row["problem"] == name]).outcomes

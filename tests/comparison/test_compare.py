@@ -98,6 +98,7 @@ def test_rows_add_up(gaussian):
         assert row.gradients >= row.gradients_before + row.gradients_tuning + row.draws * gaussian.chains
         assert row.error == pytest.approx(np.hypot(row.error_mean, row.error_square) / np.sqrt(2))
         assert row.cost == pytest.approx(row.gradients * row.error**2)
+        assert row.cost_second_half == pytest.approx(row.gradients * row.error_second_half**2)
     assert gaussian.values("variational", "gradients_before").min() > 30
     assert gaussian.values("identity", "gradients_before").max() <= 8
 

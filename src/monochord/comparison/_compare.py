@@ -193,7 +193,8 @@ def _early(key: Key, name: str, target, fit: FitResult, reference: Reference, se
 def _row(
     name: str, seed: int, draws: int, found: Spread, steps: _Steps, run: EarlyRun, reference: Reference, fit: FitResult
 ) -> Row:
-    mean, square = run.errors(draws, reference)
+    mean, square = run.errors(0, draws, reference)
+    late = 0.5 * sum(error**2 for error in run.errors(draws // 2, draws, reference))
     gradients, low = int(run.gradients[draws - 1]), found.omega_min
     squared_error = 0.5 * (mean**2 + square**2)
     step_draw, metric_draw = run.step_settled(), run.metric_settled()
@@ -205,6 +206,7 @@ def _row(
         leapfrogs_per_period=2.0 * np.pi / (low * steps.at_acceptance) if low > 0 else float("nan"),
         gradients=gradients, gradients_before=run.gradients_before, gradients_tuning=run.gradients_tuning,
         error_mean=mean, error_square=square, error=squared_error**0.5, cost=gradients * squared_error,
+        error_second_half=late**0.5, cost_second_half=gradients * late,
         step_size_reached=float(run.step_sizes[-1]), acceptance=run.acceptance, divergences=run.divergences,
         step_settled_draw=step_draw, step_settled_gradients=run.gradients_at(step_draw),
         metric_settled_draw=metric_draw, metric_settled_gradients=run.gradients_at(metric_draw),

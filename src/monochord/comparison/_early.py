@@ -47,11 +47,11 @@ class EarlyRun:
         """What had been spent when draw `draw` was made; None for None."""
         return None if draw is None else int(self.gradients[draw - 1])
 
-    def errors(self, count: int, reference: Reference) -> tuple[float, float]:
-        """Root mean square over coordinates of the errors of the mean, in sds, and of (x − mean)², in its own sds, of the
-        first `count` draws of all chains together.
+    def errors(self, first: int, last: int, reference: Reference) -> tuple[float, float]:
+        """Root mean square over coordinates of the errors of the mean, in sds, and of (x − mean)², in its own sds, of
+        draws `first` + 1 to `last` of all chains together.
         """
-        x = self.x[:, :count].reshape(-1, self.x.shape[-1]) - reference.mean
+        x = self.x[:, first:last].reshape(-1, self.x.shape[-1]) - reference.mean
         mean = x.mean(0) / reference.sd
         square = ((x**2).mean(0) - reference.sd**2) / reference.square_sd
         return float(np.sqrt(np.mean(mean**2))), float(np.sqrt(np.mean(square**2)))

@@ -27,7 +27,8 @@ class Row:
     `stable_step` is the largest step that is stable from every start tried, `stable_step_median` from half of them.
     `leapfrogs_per_period` is 2π/(ω_min · step size at the wanted acceptance). `gradients` are all that were spent up to this
     draw, `gradients_before` of them by the fit and the starts, `gradients_tuning` by searches for a first step size.
-    `cost` is gradients · error². `step_settled_draw` and `metric_settled_draw` are None where that did not happen.
+    `cost` is gradients · error²; the second halves are of draws / 2 + 1 to `draws`, without the way from the start, at the same
+    gradients. `step_settled_draw` and `metric_settled_draw` are None where that did not happen.
     """
 
     metric: str
@@ -49,6 +50,8 @@ class Row:
     error_square: float
     error: float
     cost: float
+    error_second_half: float
+    cost_second_half: float
     step_size_reached: float
     acceptance: float
     divergences: int
@@ -84,6 +87,7 @@ CLAIMS = {
     "spread of the spectrum (κ_L)": "kappa_langmore",
     "leapfrogs a slowest period at the wanted acceptance": "leapfrogs_per_period",
     "gradients · error² of the first {draws} draws": "cost",
+    "gradients · error² of the second half of them": "cost_second_half",
 }
 
 

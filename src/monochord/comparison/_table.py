@@ -31,7 +31,7 @@ def comparison_table(comparison: Comparison) -> Table:
     ):
         table.add_row(label, *(_cell(comparison.values(metric, field)) for metric in METRICS))
     for draws in comparison.draws:
-        for label, field in ((f"error of the first {draws} draws", "error"), ("  gradients spent", "gradients"), ("  gradients · error²", "cost")):  # fmt: skip
+        for label, field in ((f"error of the first {draws} draws", "error"), ("  gradients spent", "gradients"), ("  gradients · error²", "cost"), ("  the same of their second half", "cost_second_half")):  # fmt: skip
             table.add_row(label, *(_cell(comparison.values(metric, field, draws)) for metric in METRICS))
     for what in ("step", "metric"):
         for label, field in ((f"{what} settled at draw", "draw"), ("  after gradients", "gradients")):
