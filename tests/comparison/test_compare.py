@@ -170,6 +170,7 @@ def test_ctrl_c_keeps_finished_seeds(covariance, monkeypatch):
         gaussian_target(np.zeros(DIM), covariance), seeds=3, seed=0, chains=2, reference=draws, progress=stop
     )
     assert found.status == "interrupted"
+    assert "One seed: how much of this is chance cannot be told." in str(found)
     assert found.seeds == (0,)
     assert "Interrupted" in str(found)
 

@@ -78,6 +78,8 @@ def notes(comparison: Comparison) -> list[str]:
     for head, chosen in (("The variational start helped:", helped), ("The variational start did NOT help:", comparison.not_helped)):  # fmt: skip
         if chosen:
             lines += ["", head, *(f"  {outcome}" for outcome in chosen)]
+    if len(comparison.seeds) == 1:
+        lines += ["", "One seed: how much of this is chance cannot be told. Take three seeds or more."]
     if comparison.rows and not comparison.not_helped:
         lines += ["", "The variational start helped in everything that was compared."]
     if comparison.status != "complete":
