@@ -18,6 +18,7 @@ _HOMES = {
     "monochord.pipeline": ("check", "fit", "fit_many", "spectrum", "target"),
     "monochord.runs": ("extend", "sample"),
     "monochord._arviz": ("write_netcdf",),
+    "monochord.comparison": ("Comparison", "compare"),
     "monochord.errors": ("DataError", "MissingPackage", "ModelError", "MonochordError", "OptionError", "OutputError"),
     "monochord.estimate": ("Estimate",),
     "monochord.fits": (
@@ -35,6 +36,8 @@ __all__ = sorted(_HOME_OF)  # pyright: ignore[reportUnsupportedDunderAll]
 
 if TYPE_CHECKING:
     from monochord._arviz import write_netcdf as write_netcdf
+    from monochord.comparison import Comparison as Comparison
+    from monochord.comparison import compare as compare
     from monochord.errors import DataError as DataError
     from monochord.errors import MissingPackage as MissingPackage
     from monochord.errors import ModelError as ModelError

@@ -162,6 +162,36 @@ def spectrum(
 
 
 @app.command(epilog=EXIT_CODES)
+def compare(
+    model: Model,
+    data: Data = None,
+    seeds: Annotated[int, typer.Option(help="Number of seeds, from --seed on.")] = 3,
+    seed: Seed = None,
+    chains: Annotated[int, typer.Option(help="Number of chains.")] = 4,
+    target_accept: Annotated[float, typer.Option(help="Wanted mean acceptance.")] = 0.8,
+    output: Annotated[
+        Optional[Path], typer.Option("--output", "-o", help="CSV file for the rows.", show_default=False)
+    ] = None,  # fmt: skip
+    figure: Annotated[
+        Optional[Path],
+        typer.Option("--figure", help="Image file for the figure (needs matplotlib).", show_default=False),
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace output files that exist.")] = False,
+    json: Json = False,
+    progress: Progress = True,
+    compile_cache: Cache = True,
+) -> None:
+    """Identity, diagonal and variational start side by side on this model: spectrum, stable step, early mixing."""
+    with guarded(model, json):
+        from monochord.cli import _commands
+
+        _commands.compare(
+            model, data, seeds=seeds, seed=seed, chains=chains, target_accept=target_accept, output=output, figure=figure,
+            force=force, json=json, progress=progress, compile_cache=compile_cache,
+        )  # fmt: skip
+
+
+@app.command(epilog=EXIT_CODES)
 def demo(
     output: Annotated[Path, typer.Option("--output", "-o", help="netCDF file to write; replaced if it exists.")] = Path(
         "posterior.nc"

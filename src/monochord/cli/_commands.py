@@ -95,6 +95,50 @@ def spectrum(model, data, *, seed, metric, target_accept, at, json, progress, co
         _print.spectrum(figures)
 
 
+def compare(
+    model, data, *, seeds, seed, chains, target_accept, output, figure, force, json, progress, compile_cache
+) -> None:
+    """`monochord compare`."""
+    from monochord.comparison import check_matplotlib, interrupted
+
+    seed, say = _seed(seed), _print.speaker(json)
+    check_count("seeds", seeds, 1, 1000)
+    check_count("chains", chains, 1, 1000)
+    check_fraction("target_accept", target_accept)
+    for path in (output, figure):
+        if path is not None:
+            check_output(path, force)
+    if figure is not None:
+        check_matplotlib()
+    with _quiet(json):
+        target = _load(model, data, compile_cache)
+        say(f"seed {seed}")
+        findings = _checked(target, seed, say)
+        result = mc.compare(
+            target, seeds=seeds, seed=seed, chains=chains, target_accept=target_accept, progress=progress
+        )
+    record = {"findings": _plain(findings), **_print.comparison_record(result), "output": None, "figure": None}
+    if not json:
+        print(f"\n{result}")
+    if result.rows and output is not None:
+        result.write_csv(output, force)
+        record["output"] = str(output)
+    if result.rows and figure is not None:
+        result.figure(figure, force)
+        record["figure"] = str(figure)
+    if json:
+        print(json_module.dumps(record))
+    else:
+        for name in ("output", "figure"):
+            if record[name]:
+                print(f"\nwritten to {record[name]}")
+    if result.status == "interrupted":
+        print(interrupted(result), file=sys.stderr)
+        raise typer.Exit(130)
+    if result.reference is not None and not result.reference.is_reliable:
+        raise typer.Exit(3)
+
+
 def sample(
     model, data, *, output, force, json, progress, compile_cache, seed, options=None, show_spectrum=False, no_fit=False
 ) -> None:

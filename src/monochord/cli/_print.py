@@ -131,6 +131,25 @@ def spectrum_record(figures) -> dict:
     }
 
 
+def comparison_record(comparison) -> dict:
+    """A comparison for --json."""
+    reference = comparison.reference
+    return {
+        "rows": [{name: _number(value) for name, value in vars(row).items()} for row in comparison.rows],
+        "outcomes": [
+            {"claim": o.claim, "against": o.against, "ratio": _triple(o.ratio), "outcome": o.outcome}
+            for o in comparison.outcomes
+        ],
+        "target_accept": comparison.target_accept,
+        "chains": comparison.chains,
+        "status": comparison.status,
+        "gradients_probes": comparison.gradients_probes,
+        "gradients_reference": reference.gradients if reference is not None else None,
+        "reference": reference.sentence() if reference is not None else None,
+        "reference_is_reliable": reference.is_reliable if reference is not None else None,
+    }
+
+
 def _spectrum_field(value):
     if isinstance(value, Estimate):
         return _triple(value)
