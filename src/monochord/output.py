@@ -8,7 +8,7 @@ import numpy as np
 from monochord import timing
 from monochord._arviz import add_unconstrained, to_datatree
 from monochord.advice import advice
-from monochord.continuation import STATISTICS, add_standpoint, remember
+from monochord.continuation import STATISTICS, add_map, add_standpoint, remember
 from monochord.fits import FitResult
 from monochord.rejudge import rejudged
 from monochord.sampling import Draws, Segment, Standpoint
@@ -27,8 +27,9 @@ def to_output(target: AbstractTarget, segment: Segment, standpoint: Standpoint, 
         for ours, theirs in STATISTICS.items()
     }
     tree = to_datatree(posterior, sample_stats, target.observed_data(), attributes)
-    add_unconstrained(tree, segment.x, target.names)
+    add_unconstrained(tree, target.to_unconstrained(segment.x), target.names)
     add_standpoint(tree, standpoint)
+    add_map(tree, target)
     remember(tree, target)
     return tree
 
@@ -70,6 +71,7 @@ def attributes_of(
         "fit_note": note,
         "fit_status": fit.status.name if fit is not None else "none",
         "fit_verdict": fit.verdict if fit is not None else "no fit",
+        "map": fit.map.named(target.names) if fit is not None and fit.map is not None else "none",
         "elbo": _triple(fit and fit.elbo),
         "score_residual": _triple(fit and fit.score_residual),
         "pareto_k": _triple(fit and fit.pareto_k),

@@ -19,6 +19,7 @@ from monochord.diagnosis import diagnose
 from monochord.errors import ModelError
 from monochord.fits import FitResult, FitStatus, Staged
 from monochord.gaussian import Gaussian
+from monochord.mapping import in_coordinates_of, with_map
 from monochord.metrics import AbstractMetric
 from monochord.plan import FAMILIES
 from monochord.progress import Reporter, reporter
@@ -83,6 +84,7 @@ def fit(
     family: str | None = None,
     initial=None,
     max_steps: int = fits.MAX_STEPS,
+    maps: bool = True,
     progress: bool | Callable | Reporter | None = None,
     **model_options,
 ) -> FitResult:
@@ -91,7 +93,9 @@ def fit(
     `family` is "dense", "diagonal" or "low_rank" (by dimension where None); `algorithm` overrides it.
     `initial` gives unconstrained starts, shape (dim,) or (n, dim). `progress` is True, False, a function of
     `StepInfo`, or None: a bar where standard error is a terminal. Never raises because the algorithm did
-    not arrive: look at `status` and `verdict`.
+    not arrive: look at `status` and `verdict`. Where the verdict is not "trust" the default algorithm also looks for a
+    map, in whose coordinates no scale or location depends on another coordinate, and keeps the fit there if it is better
+    (`maps=False`: never): `fit.map`.
 
     **Raises** `ModelError` when the density is nowhere finite at the starts.
     """
@@ -100,6 +104,7 @@ def fit(
     note_precision()
     report = reporter(progress)
     seed = resolved_seed(seed, report)
+    looks_for_map = maps and algorithm is None and initial is None
     if algorithm is None:
         check_choice("family", family, (None, *FAMILIES))
         algorithm = Staged() if family is None else Staged(family=FAMILIES[family]())
@@ -109,6 +114,8 @@ def fit(
             named_key(seed, "fit"), chosen, algorithm, initial=flat_initial(chosen, initial), max_steps=max_steps,
             callback=report.fit_step,
         )  # fmt: skip
+        if looks_for_map:
+            result = with_map(named_key(seed, "map"), chosen, result, algorithm, report.fit_step)
         report.fit_done(result)
     if result.status is FitStatus.no_finite_start:
         raise ModelError(no_start_message(result, initial))
@@ -181,6 +188,7 @@ def spectrum(
     result = fit if fit is not None else _fit(chosen, seed=seed)
     if isinstance(result, FitResult):
         check_belongs(result, chosen)
+        chosen = in_coordinates_of(chosen, result)
         gaussian, verdict = gaussian_of(result), result.verdict
     else:
         gaussian, verdict = result, "given"

@@ -10,11 +10,12 @@ from monochord import fits, pipeline, sampling
 from monochord.arguments import check_belongs, flat_initial, gaussian_of, note_precision, resolved_seed
 from monochord.arrays import named_key
 from monochord.beginnings import beginnings, confirmed, unit_gaussian
-from monochord.continuation import remembered, segment_of, standpoint_of
+from monochord.continuation import along_its_map, remembered, segment_of, standpoint_of
 from monochord.cost import Cost
 from monochord.errors import OptionError
 from monochord.fits import FitResult
 from monochord.gaussian import Gaussian
+from monochord.mapping import in_coordinates_of
 from monochord.metrics import AbstractMetric
 from monochord.output import attributes_of, to_output
 from monochord.plan import SampleOptions, plan
@@ -74,6 +75,8 @@ def sample(
     starts = flat_initial(target, initial)
     with report:
         known, cost, note = _fit_for(target, fit, seed, options, starts, report)
+        target = in_coordinates_of(target, known)
+        starts = target.from_unconstrained(starts) if starts is not None else None
         gaussian = gaussian_of(known) if known is not None else unit_gaussian(target)
         settings, first_metric, believed = plan(target.names, known, gaussian, options, starts is not None)
         key = named_key(seed, "sample")
@@ -104,7 +107,7 @@ def _fit_for(target, fit, seed: int, options, starts, report) -> tuple[FitResult
     elif isinstance(fit, FitResult):
         check_belongs(fit, target)
         gaussian_of(fit)
-        kept, cost, note = confirmed(named_key(seed, "confirm"), target, fit)
+        kept, cost, note = confirmed(named_key(seed, "confirm"), in_coordinates_of(target, fit), fit)
         if kept is not None:
             return kept, cost, note
         report.note(note)
@@ -146,7 +149,9 @@ def extend(
             "same model: `extend(data, model, …)`."
         )
     _check_same(data, target)
-    before = segment_of(data)
+    if model is not None:
+        target = along_its_map(data, target)
+    before = segment_of(data, target)
     attributes = {
         name: getattr(value, "item", lambda v=value: v)() for name, value in data["sample_stats"].attrs.items()
     }

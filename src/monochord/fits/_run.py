@@ -14,6 +14,7 @@ from monochord.fits._base import AbstractFit, AbstractFitState, FitStatus, Mode,
 from monochord.fits._score import coordinate_residuals, elbo_terms
 from monochord.fits._structure import MetricChoice
 from monochord.gaussian import Gaussian
+from monochord.maps import ConditionalMap
 from monochord.spectra import Verdict, judge
 from monochord.targets import AbstractTarget, Evaluations
 
@@ -36,7 +37,8 @@ class FitResult:
     were compared by their predicted cost, `indefinite_share` the share of draws with an indefinite Hessian (None where
     the residual settles the verdict without it), `radial_spread` the spread of log radius along rays from the mean over
     that of a Gaussian, `gain_over_identity` the cost functional without a metric over that with this one, on draws moved
-    by a few trajectories (None unless most Hessians are indefinite).
+    by a few trajectories (None unless most Hessians are indefinite). Where a `map` was learned, `gaussian`, `draws` and
+    `modes` live in its coordinates, and ``monochord.maps.mapped(target, fit.map)`` is the target there.
     `state` resumes the fit: ``run(key, target, algorithm, state=result.state)``; where it stopped at
     `max_steps` it is the state before the evidence was drawn.
     """
@@ -58,6 +60,7 @@ class FitResult:
     indefinite_share: Estimate | None = None
     radial_spread: Estimate | None = None
     gain_over_identity: Estimate | None = None
+    map: ConditionalMap | None = None
     seed: int | None = None
     seconds: float = 0.0
 
@@ -98,6 +101,8 @@ class FitResult:
             f"Pareto k        {self.pareto_k}",
             f"gradients       {self.cost.gradients}",
         ]
+        if self.map is not None:
+            lines.append(f"map             {self.map.named(self.names)}")
         if self.choices:
             best = min(choice.score for choice in self.choices)
             compared = ", ".join(f"{choice.name} {choice.score / best:.2f}" for choice in self.choices)

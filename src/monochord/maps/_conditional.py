@@ -7,6 +7,8 @@ Triangular after sorting by level, so that inverse and log-determinant are expli
 2007) has b = 1 and c = 1, and what lies between, "partial" non-centring, is learned here a coordinate at a time.
 """
 
+import dataclasses
+from collections.abc import Mapping
 from typing import final
 
 import equinox as eqx
@@ -51,12 +53,39 @@ class ConditionalMap(eqx.Module):
             log_scale = jnp.where(here, log_scale_now, log_scale)
         return x, jnp.sum(log_scale)
 
+    def place(self, u: Float[np.ndarray, "*batch dim"]) -> Float[np.ndarray, "*batch dim"]:
+        """x for u, on the host."""
+        x = np.asarray(u)
+        for level in range(1, self.depth + 1):
+            here = np.asarray(self.level) == level
+            location, log_scale = self._moments(x)
+            x = np.where(here, location + np.exp(np.where(here, log_scale, 0.0)) * u, x)
+        return x
+
     def inverse(self, x: Float[np.ndarray, "*batch dim"]) -> Float[np.ndarray, "*batch dim"]:
         """u for x, on the host."""
         location, log_scale = self._moments(np.asarray(x))
         return np.where(np.asarray(self.level) > 0, (x - location) * np.exp(-log_scale), x)
 
+    def named(self, names: tuple[str, ...]) -> str:
+        """A sentence: what drives what."""
+        children = np.flatnonzero(np.asarray(self.level))
+        used = (np.asarray(self.scale) != 0) | (np.asarray(self.curvature) != 0)
+        drivers = sorted({int(self.drivers[i, slot]) for i in children for slot in np.flatnonzero(used[i])})
+        shown = ", ".join(f"`{names[j]}`" for j in drivers[:4]) + (", …" if len(drivers) > 4 else "")
+        return f"{len(children)} coordinate{'s' * (len(children) != 1)} given location and scale by {shown}"
+
     def _moments(self, x):
         z = (x[..., self.drivers] - self.center[self.drivers]) / self.unit[self.drivers]
         location = self.offset + (z * (self.location + self.curvature * z)).sum(-1)
         return location, self.log_scale + (self.scale * z).sum(-1)
+
+
+def map_arrays(along: ConditionalMap) -> dict[str, np.ndarray]:
+    """All that a map holds, by name, for a file."""
+    return {field.name: np.asarray(getattr(along, field.name)) for field in dataclasses.fields(along)}
+
+
+def map_from_arrays(arrays: Mapping[str, np.ndarray]) -> ConditionalMap:
+    """The map that `map_arrays` described."""
+    return ConditionalMap(**{**arrays, "depth": int(arrays["depth"])})

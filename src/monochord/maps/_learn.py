@@ -13,7 +13,7 @@ from monochord.maps._structure import Edges, screen
 from monochord.targets import Evaluations
 
 MAX_DIM = 1000  # all pairs are looked at: 8 MB a matrix
-FEWEST_POINTS = 40
+FEWEST_PAIRS = 20
 NUM_SCALE, NUM_CURVED, NUM_COUPLED = 3, 2, 5  # drivers of one coordinate at most, by kind
 COUPLED = 0.15  # change of a conditional mean, in deviations, for one deviation of another coordinate
 HUB = 3  # coordinates that lean on one, from which on it drives rather than is driven
@@ -31,29 +31,46 @@ class Parents:
     curved: tuple[int, ...]
 
 
-def learned_map(gaussian: Gaussian, points: Evaluations, known: dict[int, Parents] | None = None):
-    """`(map, parents)` from draws of `gaussian` with their scores, or None where there is no structure.
+def learned_map(
+    gaussian: Gaussian,
+    draws: Evaluations,
+    points: Evaluations | None = None,
+    coupling: Float[np.ndarray, "dim dim"] | None = None,
+    known: dict[int, Parents] | None = None,
+) -> tuple[ConditionalMap, dict[int, Parents]] | None:
+    """`(map, parents)` from antithetic draws of `gaussian` (halves one after the other) with their scores; or None.
 
-    `known` are parents that an earlier map found; their coefficients are fitted anew and others may join.
+    A second map of one target is learned from `draws` in the coordinates of the first, and from `points`, the same in
+    the target's own, with the `coupling` there and the parents `known`: others may join them, and all are fitted anew.
     """
-    points = points.take(points.finite())
-    if len(points.x) < FEWEST_POINTS or not 2 <= gaussian.dim <= MAX_DIM:
+    points = points if points is not None else draws
+    half = len(draws.x) // 2
+    finite = draws.finite() & points.finite()
+    paired = np.flatnonzero(finite[:half] & finite[half : 2 * half])
+    usable = points.take(np.flatnonzero(finite))
+    if len(paired) < FEWEST_PAIRS or not 2 <= gaussian.dim <= MAX_DIM:
         return None
-    center, unit = points.x.mean(0), points.x.std(0)
+    center, unit = usable.x.mean(0), usable.x.std(0)
     if not np.all(unit > 0):
         return None
-    z, score = (points.x - center) / unit, points.score * unit
-    coupling = _coupling(gaussian, unit)
-    unexplained = (points.score - np.asarray(gaussian.score(points.x))) * unit
-    edges = screen(z, score, unexplained)
+    z, score = (usable.x - center) / unit, usable.score * unit
+    edges = _edges(gaussian, draws.take(np.concatenate([paired, half + paired])))
+    coupling = coupling if coupling is not None else couplings(gaussian)
     parents = _resolved(z, score, edges, coupling, known or {})
-    if not parents:
-        return None
-    return _assembled(z, score, center, unit, parents), parents
+    return (_assembled(z, score, center, unit, parents), parents) if parents else None
 
 
-def _coupling(gaussian: Gaussian, unit) -> Float[np.ndarray, "dim dim"]:
-    """|change of the conditional mean of i for z_j| under the Gaussian, in deviations of i."""
+def _edges(gaussian: Gaussian, draws: Evaluations) -> Edges:
+    unit = np.sqrt(np.asarray(gaussian.metric.diagonal()))
+    z, score = (draws.x - np.asarray(gaussian.mean)) / unit, draws.score * unit
+    unexplained = score - np.asarray(gaussian.score(draws.x)) * unit
+    half = len(z) // 2
+    return screen(*((part[:half], part[half:]) for part in (z, score, unexplained)))
+
+
+def couplings(gaussian: Gaussian) -> Float[np.ndarray, "dim dim"]:
+    """|change of the conditional mean of i for one deviation of j| under the Gaussian, in deviations of i."""
+    unit = np.sqrt(np.asarray(gaussian.metric.diagonal()))
     precision = np.asarray(gaussian.metric.solve(np.eye(gaussian.dim)))
     slope = np.abs(precision * unit[None, :]) / (np.abs(np.diag(precision)) * unit)[:, None]
     np.fill_diagonal(slope, 0.0)
@@ -63,7 +80,9 @@ def _coupling(gaussian: Gaussian, unit) -> Float[np.ndarray, "dim dim"]:
 def _resolved(z, score, edges: Edges, coupling, known: dict[int, Parents]) -> dict[int, Parents]:
     """Children and their parents: coordinates whose score the drivers explain, hubs left to drive."""
     children = set(np.flatnonzero(edges.scale.any(1) | edges.curved.any(1)).tolist()) | set(known)
-    children -= set(edges.drivers) | {j for parents in known.values() for j in (*parents.scale, *parents.location, *parents.curved)}
+    children -= set(edges.drivers) | {
+        j for parents in known.values() for j in (*parents.scale, *parents.location, *parents.curved)
+    }
     while children:
         order = sorted(children)
         chosen = {i: _candidates(i, edges, coupling, children, known) for i in order}

@@ -49,26 +49,27 @@ def conditional_fit(
     theta[:, 0] = 0.5 * np.log(np.maximum(spread, 1e-300) / np.maximum(steep, 1e-300))
     value, jacobian = _residuals(theta, x, score, of_scale, of_location)
     size, damping = np.mean(value**2, axis=1), np.full(num, 1e-2)
-    open_ = np.ones(num, bool)
+    is_open = np.ones(num, bool)
     for _ in range(MAX_STEPS):
-        step = _damped_step(value, jacobian, damping, is_used)
-        trial = theta + step
-        new, new_jacobian = _residuals(trial, x, score, of_scale, of_location)
+        at = np.flatnonzero(is_open)
+        trial = theta[at] + _damped_step(value[at], jacobian[at], damping[at], is_used[at])
+        new, new_jacobian = _residuals(trial, x[:, at], score[:, at], of_scale[at], of_location[at])
         new_size = np.mean(new**2, axis=1)
-        better = open_ & np.isfinite(new_size) & (new_size < size)
-        open_ &= ~(better & (size - new_size < TOLERANCE * size)) & (damping < 1e12)
-        theta[better], value[better], jacobian[better] = trial[better], new[better], new_jacobian[better]
-        size = np.where(better, new_size, size)
-        damping = np.where(better, np.maximum(damping / 10.0, 1e-10), damping * 6.0)
-        if not np.any(open_):
+        better = np.isfinite(new_size) & (new_size < size[at])
+        is_open[at] = ~(better & (size[at] - new_size < TOLERANCE * size[at])) & (damping[at] < 1e12)
+        won = at[better]
+        theta[won], value[won], jacobian[won] = trial[better], new[better], new_jacobian[better]
+        size[won] = new_size[better]
+        damping[at] = np.where(better, np.maximum(damping[at] / 10.0, 1e-10), damping[at] * 6.0)
+        if not np.any(is_open):
             break
     return _described(theta, value, jacobian, is_used, x, score, of_scale, of_location)
 
 
 def _parts(theta, x, score, of_scale, of_location):
     ka = of_scale.shape[2]
-    log_scale = np.clip(np.einsum("cnk,ck->cn", of_scale, theta[:, :ka]), -MAX_LOG_SCALE, MAX_LOG_SCALE)
-    location = np.einsum("cnk,ck->cn", of_location, theta[:, ka:])
+    log_scale = np.clip((of_scale @ theta[:, :ka, None])[..., 0], -MAX_LOG_SCALE, MAX_LOG_SCALE)
+    location = (of_location @ theta[:, ka:, None])[..., 0]
     with np.errstate(over="ignore", invalid="ignore"):
         return log_scale, score.T * np.exp(log_scale), (x.T - location) * np.exp(-log_scale)
 
@@ -84,8 +85,9 @@ def _residuals(theta, x, score, of_scale, of_location):
 def _damped_step(value, jacobian, damping, is_used):
     n = value.shape[1]
     with np.errstate(over="ignore", invalid="ignore"):
-        gram = np.einsum("cnk,cnl->ckl", jacobian, jacobian) / n
-        slope = np.einsum("cnk,cn->ck", jacobian, value) / n
+        turned = np.swapaxes(jacobian, 1, 2)
+        gram = turned @ jacobian / n
+        slope = (turned @ value[..., None])[..., 0] / n
     gram = np.where(is_used[:, :, None] & is_used[:, None, :], gram, 0.0)
     diagonal = np.einsum("ckk->ck", gram)
     lift = damping[:, None] * diagonal + np.maximum(1e-12 * diagonal.max(1, keepdims=True), 1e-300)
@@ -104,7 +106,7 @@ def _described(theta, value, jacobian, is_used, x, score, of_scale, of_location)
     _, pulled, u = _parts(theta, x, score, of_scale, of_location)
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
         explained = -np.mean(pulled * u, axis=1) / np.sqrt(np.mean(pulled**2, axis=1) * np.mean(u**2, axis=1))
-    gram = np.einsum("cnk,cnl->ckl", jacobian, jacobian)
+    gram = np.swapaxes(jacobian, 1, 2) @ jacobian
     gram = np.where(is_used[:, :, None] & is_used[:, None, :], gram, 0.0)
     diagonal = np.einsum("ckk->ck", gram)
     floor = np.maximum(1e-12 * diagonal.max(1, keepdims=True), 1e-300)

@@ -17,6 +17,11 @@ SAME_SIGN = 1.0  # correlations, in null deviations, from which a coordinate may
 EXTRA = 1.0  # null deviations beyond the largest of all pairs without structure, for a pair on its own
 
 
+Pairs = tuple[
+    Float[np.ndarray, "num dim"], Float[np.ndarray, "num dim"]
+]  # two halves of antithetic draws, in one order
+
+
 class Edges(NamedTuple):
     """Candidate edges, [coordinate, driver]: of scales, and of curved locations; with the strength of each.
 
@@ -35,14 +40,20 @@ class Edges(NamedTuple):
         return bool(np.any(self.scale) or np.any(self.curved))
 
 
-def screen(z: Float[np.ndarray, "n dim"], score: Float[np.ndarray, "n dim"], unexplained: Float[np.ndarray, "n dim"]) -> Edges:
-    """Candidate edges from standardised points, their scores, and the part of the scores that is not linear in z."""
-    n, dim = z.shape
-    logs = _standardised(np.log(score**2 + 1e-300))
+def screen(points: Pairs, score: Pairs, unexplained: Pairs) -> Edges:
+    """Candidate edges from antithetic pairs of draws of a Gaussian, standardised, in coordinates where it is one.
+
+    `score` are the target's scores at `points`, and `unexplained` what the Gaussian's own leaves of them. What drives a
+    scale is odd in z and what bends a location is even: each is read off that part of a pair, free of the other's noise.
+    """
+    num, dim = points[0].shape
+    with np.errstate(divide="ignore"):
+        logs = [np.log(np.maximum(part**2, 1e-300)) for part in score]
+    odd, z = _standardised((logs[0] - logs[1]) / 2.0), _standardised((points[0] - points[1]) / 2.0)
     scale, strength = np.zeros((dim, dim), bool), np.zeros((dim, dim))
     drivers: list[int] = []
     for _ in range(MAX_DRIVERS):
-        pairs = _calibrated(logs.T @ z / math.sqrt(n))
+        pairs = _calibrated(odd.T @ z / math.sqrt(num))
         pairs[:, drivers] = 0.0
         pooled = (np.sum(pairs**2, axis=0) - (dim - 1)) / math.sqrt(2.0 * max(1, dim - 1))
         best = int(np.argmax(pooled))
@@ -53,9 +64,10 @@ def screen(z: Float[np.ndarray, "n dim"], score: Float[np.ndarray, "n dim"], une
         sign = np.sign(np.sum(column * np.abs(column)))
         scale[:, best], strength[:, best] = column * sign > SAME_SIGN, np.abs(column)
         # chance correlations with this driver would make drivers of others: all that moves with it is taken out
-        logs = logs - np.outer(z[:, best], logs.T @ z[:, best] / (z[:, best] @ z[:, best]))
-    pairs = np.abs(_calibrated(logs.T @ z / math.sqrt(n)))
-    bent = np.abs(_calibrated(_standardised(unexplained).T @ _standardised(z**2) / math.sqrt(n)))
+        odd = odd - np.outer(z[:, best], odd.T @ z[:, best] / (z[:, best] @ z[:, best]))
+    pairs = np.abs(_calibrated(odd.T @ z / math.sqrt(num)))
+    even = (unexplained[0] + unexplained[1]) / 2.0
+    bent = np.abs(_calibrated(_standardised(even).T @ _standardised(z**2) / math.sqrt(num)))
     limit = math.sqrt(2.0 * math.log(max(2, dim * dim))) + EXTRA
     pairs[:, drivers] = 0.0
     scale, strength = scale | (pairs > limit), np.maximum(strength, np.where(pairs > limit, pairs, 0.0))
@@ -69,7 +81,7 @@ def _standardised(values):
 
 
 def _calibrated(pairs):
-    """Pairs in units of the deviation that most of them have; a coordinate says nothing of itself."""
+    """Pairs in units of the deviation that most of them have, 1 at least; a coordinate says nothing of itself."""
     np.fill_diagonal(pairs, 0.0)
     away = np.abs(pairs[~np.eye(len(pairs), dtype=bool)])
-    return pairs / max(float(np.median(away)) / 0.6745 if away.size else 1.0, 0.3)
+    return pairs / max(float(np.median(away)) / 0.6745 if away.size else 1.0, 1.0)

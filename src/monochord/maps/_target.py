@@ -27,10 +27,17 @@ class MappedTarget(AbstractTarget):
     def constrain(self, x: Float[Array, " dim"]) -> dict[str, Array]:
         return self.inner.constrain(self.map.forward(x)[0])
 
+    def to_unconstrained(self, x: Float[np.ndarray, "*batch dim"]) -> Float[np.ndarray, "*batch dim"]:
+        return self.map.place(x)
+
+    def from_unconstrained(self, x: Float[np.ndarray, "*batch dim"]) -> Float[np.ndarray, "*batch dim"]:
+        return self.map.inverse(x)
+
     def observed_data(self) -> dict[str, np.ndarray]:
         return self.inner.observed_data()
 
 
 def mapped(target: AbstractTarget, along: ConditionalMap) -> MappedTarget:
     """`target` in the coordinates u of `along`."""
-    return MappedTarget(target, along, along.inverse(np.asarray(target.center, np.float64)), target.names)
+    center = along.inverse(np.asarray(target.center, np.float64))
+    return MappedTarget(center=center, names=target.names, inner=target, map=along)

@@ -39,6 +39,14 @@ class AbstractTarget(eqx.Module):
     def constrain(self, x: Float[Array, " dim"]) -> dict[str, Array]:
         """The user's parameters and derived quantities at one unconstrained point, by name."""
 
+    def to_unconstrained(self, x: Float[np.ndarray, "*batch dim"]) -> Float[np.ndarray, "*batch dim"]:
+        """Points in the model's own unconstrained coordinates, on the host; a target along a map has others."""
+        return x
+
+    def from_unconstrained(self, x: Float[np.ndarray, "*batch dim"]) -> Float[np.ndarray, "*batch dim"]:
+        """The inverse of `to_unconstrained`."""
+        return x
+
     def observed_data(self) -> dict[str, np.ndarray]:
         """Data arrays by name, for the output's `observed_data` group."""
         return {}

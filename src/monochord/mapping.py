@@ -1,0 +1,75 @@
+"""A map where the linear fit asks for one: learned from the fit's own draws, kept only where it pays.
+
+The fit in the coordinates of a map is judged as every fit is; its ELBO is that of the same posterior, so the two compare.
+"""
+
+import dataclasses
+from collections.abc import Callable
+
+import numpy as np
+
+from monochord import fits
+from monochord.arrays import Key, fold_key
+from monochord.cost import Cost
+from monochord.fits import FitResult, FitStatus
+from monochord.maps import couplings, learned_map, mapped
+from monochord.targets import AbstractTarget, evaluate, idle_lanes
+
+MAX_ROUNDS = 2  # the second learns from draws that have been where the first could not go
+CLEARLY = 3.0  # joint standard errors of the ELBOs
+WORTH = 0.3  # nats: less is no reason for another set of coordinates
+FINISHED = (FitStatus.converged, FitStatus.settled)
+
+
+def in_coordinates_of(target: AbstractTarget, fit: FitResult | None) -> AbstractTarget:
+    """`target`, along the map of `fit` where it has one."""
+    return mapped(target, fit.map) if fit is not None and fit.map is not None else target
+
+
+def wants_map(fit: FitResult) -> bool:
+    """Whether the verdict on a linear fit asks for more: it is not trusted, and it came to an end."""
+    return fit.verdict != "trust" and fit.status in FINISHED and fit.draws is not None
+
+
+def with_map(
+    key: Key, target: AbstractTarget, linear: FitResult, algorithm: fits.AbstractFit, callback: Callable
+) -> FitResult:
+    """The best of `linear` and of fits in the coordinates of learned maps, with the cost of all.
+
+    Learning spends nothing; each further fit and the points of a second round are charged. Without structure in the
+    points the linear fit comes back as it is.
+    """
+    if not wants_map(linear) or linear.gaussian is None:
+        return linear
+    best, latest, cost = linear, linear, linear.cost
+    points, known, coupling = linear.draws, None, couplings(linear.gaussian)
+    for number in range(MAX_ROUNDS):
+        assert latest.gaussian is not None and latest.draws is not None
+        with np.errstate(all="ignore"):
+            learned = learned_map(latest.gaussian, latest.draws, points, coupling, known)
+        if learned is None:
+            break
+        along, known = learned
+        latest = fits.run(fold_key(key, number), mapped(target, along), algorithm, callback=callback)
+        cost = cost + latest.cost
+        latest = dataclasses.replace(latest, map=along)
+        if is_better(latest, best):
+            best = latest
+        if best.verdict == "trust" or latest.draws is None or latest.status not in FINISHED:
+            break
+        if number + 1 < MAX_ROUNDS:
+            points = evaluate(target, along.place(latest.draws.x))
+            cost = cost + Cost(len(points.x), idle_lanes(len(points.x)))
+    return dataclasses.replace(best, cost=cost)
+
+
+def is_better(fit: FitResult, than: FitResult) -> bool:
+    """A better verdict, or a clearly higher ELBO under a verdict that is no worse."""
+    rank = ["do not use", "start only", "trust"].index
+    if fit.status not in FINISHED or fit.elbo is None or than.elbo is None:
+        return False
+    noise = np.hypot(fit.elbo.standard_error, than.elbo.standard_error)
+    gain = fit.elbo.value - than.elbo.value
+    if rank(fit.verdict) != rank(than.verdict):
+        return rank(fit.verdict) > rank(than.verdict) and gain > -CLEARLY * noise
+    return bool(gain > max(WORTH, CLEARLY * noise))
