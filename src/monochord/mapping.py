@@ -17,6 +17,7 @@ from monochord.targets import AbstractTarget, evaluate, idle_lanes
 
 MAX_ROUNDS = 2  # the second learns from draws that have been where the first could not go
 CLEARLY = 3.0  # joint standard errors of the ELBOs
+MATTERS = 0.1  # score residual from which on a linear fit is visibly not Gaussian (the verdict's own limit)
 WORTH = 0.3  # nats: less is no reason for another set of coordinates
 FINISHED = (FitStatus.converged, FitStatus.settled)
 
@@ -27,8 +28,10 @@ def in_coordinates_of(target: AbstractTarget, fit: FitResult | None) -> Abstract
 
 
 def wants_map(fit: FitResult) -> bool:
-    """Whether the verdict on a linear fit asks for more: it is not trusted, and it came to an end."""
-    return fit.verdict != "trust" and fit.status in FINISHED and fit.draws is not None
+    """Whether a linear fit asks for more: it came to an end, and is refused or leaves much of the score unexplained."""
+    if fit.status not in FINISHED or fit.draws is None or fit.score_residual is None:
+        return False
+    return fit.verdict == "do not use" or (fit.verdict == "start only" and fit.score_residual.value > MATTERS)
 
 
 def with_map(
@@ -53,9 +56,10 @@ def with_map(
         latest = fits.run(fold_key(key, number), mapped(target, along), algorithm, callback=callback)
         cost = cost + latest.cost
         latest = dataclasses.replace(latest, map=along)
-        if is_better(latest, best):
-            best = latest
-        if best.verdict == "trust" or latest.draws is None or latest.status not in FINISHED:
+        if not is_better(latest, best):
+            break
+        best = latest
+        if best.verdict == "trust" or latest.draws is None:
             break
         if number + 1 < MAX_ROUNDS:
             points = evaluate(target, along.place(latest.draws.x))

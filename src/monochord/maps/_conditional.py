@@ -1,10 +1,12 @@
 """`ConditionalMap`: each coordinate a location and a scale that depend on a few others; non-centring with coefficients.
 
-    x_i = m_i + Σ_j (b_ij z_j + q_ij z_j²) + exp(a_i + Σ_j c_ij z_j) u_i,   z_j = (x_j − center_j)/unit_j,  j in drivers of i
+    x_i = ℓ_i + σ_i u_i,   σ_i⁻² = w₁ + w₂,   ℓ_i = σ_i²(w₁ m_i + w₂ y_i),   log w = −2(a_i + Σ_j c_ij z_j) for each of two components,
+    m_i = offset_i + Σ_j (b_ij z_j + q_ij z_j²),   z_j = (x_j − center_j)/unit_j,  j in drivers of i
 
-Triangular after sorting by level, so that inverse and log-determinant are explicit: Σ_i (a_i + Σ_j c_ij z_j). Neal's funnel
-(2003, section 8) has one driver with c = ½·unit; non-centring of hierarchical models (Papaspiliopoulos, Roberts & Sköld
-2007) has b = 1 and c = 1, and what lies between, "partial" non-centring, is learned here a coordinate at a time.
+Precisions add, as those of a prior that other parameters set and of a likelihood. Triangular after sorting by level, so that
+inverse and log-determinant, Σ log σ_i, are explicit. Neal's funnel (2003, section 8) has one driver and one component;
+non-centring of hierarchical models (Papaspiliopoulos, Roberts & Sköld 2007) has b = c = 1, centring a second component
+alone; what lies between is learned here, and moves from one to the other as the drivers move.
 """
 
 import dataclasses
@@ -36,6 +38,9 @@ class ConditionalMap(eqx.Module):
     curvature: Float[Array, "dim width"]
     log_scale: Float[Array, " dim"]
     scale: Float[Array, "dim width"]
+    other_place: Float[Array, " dim"]
+    other_log_scale: Float[Array, " dim"]
+    other_scale: Float[Array, "dim width"]
     depth: int = eqx.field(static=True)
 
     @property
@@ -54,7 +59,7 @@ class ConditionalMap(eqx.Module):
         return x, jnp.sum(log_scale)
 
     def place(self, u: Float[np.ndarray, "*batch dim"]) -> Float[np.ndarray, "*batch dim"]:
-        """x for u, on the host."""
+        """X for u, on the host."""
         x = np.asarray(u)
         for level in range(1, self.depth + 1):
             here = np.asarray(self.level) == level
@@ -63,22 +68,26 @@ class ConditionalMap(eqx.Module):
         return x
 
     def inverse(self, x: Float[np.ndarray, "*batch dim"]) -> Float[np.ndarray, "*batch dim"]:
-        """u for x, on the host."""
+        """U for x, on the host."""
         location, log_scale = self._moments(np.asarray(x))
         return np.where(np.asarray(self.level) > 0, (x - location) * np.exp(-log_scale), x)
 
     def named(self, names: tuple[str, ...]) -> str:
         """A sentence: what drives what."""
         children = np.flatnonzero(np.asarray(self.level))
-        used = (np.asarray(self.scale) != 0) | (np.asarray(self.curvature) != 0)
+        used = (np.asarray(self.scale) != 0) | (np.asarray(self.other_scale) != 0) | (np.asarray(self.curvature) != 0)
         drivers = sorted({int(self.drivers[i, slot]) for i in children for slot in np.flatnonzero(used[i])})
         shown = ", ".join(f"`{names[j]}`" for j in drivers[:4]) + (", …" if len(drivers) > 4 else "")
         return f"{len(children)} coordinate{'s' * (len(children) != 1)} given location and scale by {shown}"
 
     def _moments(self, x):
         z = (x[..., self.drivers] - self.center[self.drivers]) / self.unit[self.drivers]
-        location = self.offset + (z * (self.location + self.curvature * z)).sum(-1)
-        return location, self.log_scale + (self.scale * z).sum(-1)
+        xp = np if isinstance(z, np.ndarray) else jnp
+        mean = self.offset + (z * (self.location + self.curvature * z)).sum(-1)
+        first, other = self.log_scale + (self.scale * z).sum(-1), self.other_log_scale + (self.other_scale * z).sum(-1)
+        log_scale = -0.5 * xp.logaddexp(-2.0 * first, -2.0 * other)
+        share = xp.exp(-2.0 * (first - log_scale))
+        return share * mean + (1.0 - share) * self.other_place, log_scale
 
 
 def map_arrays(along: ConditionalMap) -> dict[str, np.ndarray]:

@@ -8,7 +8,7 @@ from jaxtyping import Float
 
 from monochord.gaussian import Gaussian
 from monochord.maps._conditional import ConditionalMap
-from monochord.maps._regression import ConditionalFit, conditional_fit
+from monochord.maps._regression import ABSENT, ConditionalFit, Design, conditional_fit
 from monochord.maps._structure import Edges, screen
 from monochord.targets import Evaluations
 
@@ -17,18 +17,23 @@ FEWEST_PAIRS = 20
 NUM_SCALE, NUM_CURVED, NUM_COUPLED = 3, 2, 5  # drivers of one coordinate at most, by kind
 COUPLED = 0.15  # change of a conditional mean, in deviations, for one deviation of another coordinate
 HUB = 3  # coordinates that lean on one, from which on it drives rather than is driven
-EXPLAINED = 0.7  # correlation of a coordinate's score with its conditional's: below it the drivers are not its parents
+EXPLAINED = (
+    0.99  # correlation of a coordinate's score with its conditional's: below it a map moves the trouble elsewhere
+)
 SIGNIFICANT = 3.0  # standard errors of a coefficient
+WIDTH = NUM_SCALE + NUM_CURVED + NUM_COUPLED
+FLOOR = 1e-20  # of a mean square: below it a coordinate is explained to rounding
 GAIN = 6.0  # log of the ratio of residuals times points, beyond the two of each coefficient: chance 1e-3 a coordinate
 
 
 @dataclasses.dataclass(frozen=True)
 class Parents:
-    """Drivers of one coordinate: of its scale, of its location, and those whose square bends it."""
+    """Drivers of one coordinate: of its scale, of its location, and those whose square bends it; and its components."""
 
     scale: tuple[int, ...]
     location: tuple[int, ...]
     curved: tuple[int, ...]
+    has_two: bool
 
 
 def learned_map(
@@ -80,16 +85,16 @@ def couplings(gaussian: Gaussian) -> Float[np.ndarray, "dim dim"]:
 def _resolved(z, score, edges: Edges, coupling, known: dict[int, Parents]) -> dict[int, Parents]:
     """Children and their parents: coordinates whose score the drivers explain, hubs left to drive."""
     children = set(np.flatnonzero(edges.scale.any(1) | edges.curved.any(1)).tolist()) | set(known)
-    children -= set(edges.drivers) | {
-        j for parents in known.values() for j in (*parents.scale, *parents.location, *parents.curved)
-    }
+    children -= set(edges.drivers) | {j for p in known.values() for j in (*p.scale, *p.location, *p.curved)}
+    edges = _directed(z, score, edges, coupling, sorted(children))
     while children:
         order = sorted(children)
-        chosen = {i: _candidates(i, edges, coupling, children, known) for i in order}
-        fit, plain = _fitted(z, score, order, chosen), _fitted(z, score, order, chosen, is_linear=True)
-        failing = [i for place, i in enumerate(order) if not _earns(fit, plain, place, chosen[i], len(z))]
+        chosen = [_candidates(i, edges, coupling, children, known) for i in order]
+        fit, has_two = _best_fit(z, score, order, chosen)
+        plain = _fitted(z, score, order, [Parents((), p.location, (), False) for p in chosen])
+        failing = [i for place, i in enumerate(order) if not _earns(fit, plain, place, chosen[place], len(z))]
         if not failing:
-            return _pruned(fit, order, chosen)
+            return _pruned(fit, order, chosen, has_two)
         leaning = coupling[np.ix_(failing, order)] > COUPLED
         weight = leaning.sum(0)
         if weight.max() >= HUB:
@@ -99,6 +104,23 @@ def _resolved(z, score, edges: Edges, coupling, known: dict[int, Parents]) -> di
             worst = np.argsort(explained, kind="stable")[: (len(failing) + 1) // 2]
             children -= {failing[place] for place in worst}
     return {}
+
+
+def _directed(z, score, edges: Edges, coupling, order: list[int]) -> Edges:
+    """Where each of two coordinates could drive the other, the one whose score is explained better is the child."""
+    either = edges.scale | edges.curved
+    mutual = np.argwhere(np.triu(either & either.T))
+    if not len(mutual):
+        return edges
+    chosen = [_candidates(i, edges, coupling, set(), {}) for i in order]
+    fit, _ = _best_fit(z, score, order, chosen)
+    unexplained = dict(zip(order, fit.residual, strict=True))
+    scale, curved = edges.scale.copy(), edges.curved.copy()
+    for i, j in mutual:
+        driver = j if unexplained.get(i, math.inf) > unexplained.get(j, math.inf) else i
+        other = i if driver == j else j
+        scale[other, driver] = curved[other, driver] = False
+    return edges._replace(scale=scale, curved=curved)
 
 
 def _candidates(i: int, edges: Edges, coupling, children, known) -> Parents:
@@ -113,80 +135,110 @@ def _candidates(i: int, edges: Edges, coupling, children, known) -> Parents:
         scale, curved = (*known[i].scale, *scale), (*known[i].curved, *curved)
         location = (*known[i].location, *location)
     scale, curved = tuple(dict.fromkeys(scale))[:NUM_SCALE], tuple(dict.fromkeys(curved))[:NUM_CURVED]
-    return Parents(scale, tuple(dict.fromkeys((*scale, *curved, *location))), curved)
+    location = tuple(dict.fromkeys((*scale, *curved, *location)))[:WIDTH]
+    return Parents(scale, location, curved, False)
 
 
-WIDTH = NUM_SCALE + NUM_CURVED + NUM_COUPLED
-
-
-def _fitted(z, score, order, chosen, is_linear: bool = False) -> ConditionalFit:
-    """Conditional fits of all coordinates in `order`; without scale drivers and curvature where `is_linear`."""
-    n = len(z)
-    of_scale = np.zeros((len(order), n, 1 + NUM_SCALE))
+def _designed(z, order, chosen: list[Parents]) -> tuple[Design, np.ndarray]:
+    """Regressors of all coordinates in `order`, and the mask of those used."""
+    n, ka = len(z), 1 + NUM_SCALE
+    of_scale = np.zeros((len(order), n, ka))
     of_location = np.zeros((len(order), n, 1 + WIDTH + NUM_CURVED))
-    used = np.zeros((len(order), of_scale.shape[2] + of_location.shape[2]), bool)
-    of_scale[:, :, 0], of_location[:, :, 0] = 1.0, 1.0
-    used[:, 0] = used[:, of_scale.shape[2]] = True
-    for place, i in enumerate(order):
-        parents = chosen[i]
-        columns = [] if is_linear else list(parents.scale)
-        of_scale[place, :, 1 : 1 + len(columns)] = z[:, columns]
-        used[place, 1 : 1 + len(columns)] = True
-        start = of_scale.shape[2]
-        of_location[place, :, 1 : 1 + len(parents.location)] = z[:, list(parents.location)]
-        used[place, start + 1 : start + 1 + len(parents.location)] = True
-        bent = [] if is_linear else list(parents.curved)
-        of_location[place, :, 1 + WIDTH : 1 + WIDTH + len(bent)] = z[:, bent] ** 2
-        used[place, start + 1 + WIDTH : start + 1 + WIDTH + len(bent)] = True
-    return conditional_fit(z[:, order], score[:, order], of_scale, of_location, used)
+    design = Design(of_scale, of_location)
+    location, second, place_ = design.cuts
+    used = np.zeros((len(order), place_ + 1), bool)
+    of_scale[:, :, 0] = of_location[:, :, 0] = 1.0
+    used[:, 0] = used[:, location] = True
+    for place, parents in enumerate(chosen):
+        for slot, j in enumerate(parents.scale, start=1):
+            of_scale[place, :, slot] = z[:, j]
+            used[place, slot], used[place, second + slot] = True, parents.has_two
+        for slot, j in enumerate(parents.location, start=1):
+            of_location[place, :, slot] = z[:, j]
+            used[place, location + slot] = True
+        for slot, j in enumerate(parents.curved, start=1 + WIDTH):
+            of_location[place, :, slot] = z[:, j] ** 2
+            used[place, location + slot] = True
+        used[place, second] = used[place, place_] = parents.has_two
+    return design, used
+
+
+def _fitted(z, score, order, chosen: list[Parents]) -> ConditionalFit:
+    """Conditional fits, with a second component where parents have it, begun from the one."""
+    design, used = _designed(z, order, [dataclasses.replace(parents, has_two=False) for parents in chosen])
+    one = conditional_fit(z[:, order], score[:, order], design, used)
+    if not any(parents.has_two for parents in chosen):
+        return one
+    design, used = _designed(z, order, chosen)
+    two = conditional_fit(z[:, order], score[:, order], design, used, one.theta)
+    return _where(np.array([parents.has_two for parents in chosen]), two, one)
+
+
+def _where(mask, fit: ConditionalFit, other: ConditionalFit) -> ConditionalFit:
+    return ConditionalFit(
+        *(np.where(mask.reshape(-1, *[1] * (a.ndim - 1)), a, b) for a, b in zip(fit, other, strict=True))
+    )
+
+
+def _best_fit(z, score, order, chosen: list[Parents]) -> tuple[ConditionalFit, np.ndarray]:
+    """Fits with one component, and with two where they pay; and where they do."""
+    one = _fitted(z, score, order, chosen)
+    two = _fitted(z, score, order, [dataclasses.replace(parents, has_two=bool(parents.scale)) for parents in chosen])
+    count = np.array([2.0 + len(parents.scale) for parents in chosen])
+    gain = len(z) * np.log(np.maximum(one.residual, FLOOR) / np.maximum(two.residual, FLOOR))
+    pays = (gain > 2.0 * count + GAIN) & np.array([bool(parents.scale) for parents in chosen])
+    return _where(pays, two, one), pays
 
 
 def _earns(fit: ConditionalFit, plain: ConditionalFit, place: int, parents: Parents, n: int) -> bool:
     extra = len(parents.scale) + len(parents.curved)
     if extra == 0 or not fit.explained[place] > EXPLAINED:
         return False
-    after, before = max(float(fit.residual[place]), 1e-300), max(float(plain.residual[place]), 1e-300)
+    after, before = max(float(fit.residual[place]), FLOOR), max(float(plain.residual[place]), FLOOR)
     return n * math.log(before / after) > 2.0 * extra + GAIN
 
 
-def _pruned(fit: ConditionalFit, order, chosen) -> dict[int, Parents]:
+def _pruned(fit: ConditionalFit, order, chosen: list[Parents], has_two) -> dict[int, Parents]:
     """Parents whose coefficients stand out of their noise; a coordinate whose scale and shape depend on none is no child."""
+    location, second = 1 + NUM_SCALE, 2 + NUM_SCALE + WIDTH + NUM_CURVED
+    stands = np.abs(fit.theta) > SIGNIFICANT * fit.error
     kept = {}
     for place, i in enumerate(order):
-        parents = chosen[i]
+        own = chosen[place]
         scale = tuple(
             j
-            for slot, j in enumerate(parents.scale, start=1)
-            if abs(fit.scale[place, slot]) > SIGNIFICANT * fit.scale_error[place, slot]
+            for slot, j in enumerate(own.scale, 1)
+            if stands[place, slot] or (has_two[place] and stands[place, second + slot])
         )
-        curved = tuple(
-            j
-            for slot, j in enumerate(parents.curved, start=1 + WIDTH)
-            if abs(fit.location[place, slot]) > SIGNIFICANT * fit.location_error[place, slot]
-        )
+        curved = tuple(j for slot, j in enumerate(own.curved, 1 + WIDTH) if stands[place, location + slot])
         if scale or curved:
-            kept[i] = Parents(scale, parents.location, curved)
+            kept[i] = Parents(scale, own.location, curved, bool(has_two[place] and scale))
     return kept
 
 
 def _assembled(z, score, center, unit, parents: dict[int, Parents]) -> ConditionalMap:
     """The map in the target's own units: u is a coordinate of unit scale about 0."""
     order = sorted(parents)
-    fit = _fitted(z, score, order, parents)
+    fit = _fitted(z, score, order, [parents[i] for i in order])
+    first, second, last = 1 + NUM_SCALE, 2 + NUM_SCALE + WIDTH + NUM_CURVED, fit.theta.shape[1] - 1
     dim = z.shape[1]
     drivers, level = np.tile(np.arange(dim)[:, None], (1, WIDTH)), np.zeros(dim, int)
-    offset, log_scale = np.zeros(dim), np.zeros(dim)
-    location, curvature, scale = (np.zeros((dim, WIDTH)) for _ in range(3))
-    for place, i in enumerate(order):
+    offset, log_scale, other_place, other_log_scale = (np.zeros(dim) for _ in range(4))
+    location, curvature, scale, other_scale = (np.zeros((dim, WIDTH)) for _ in range(4))
+    other_log_scale[:] = ABSENT
+    for theta, i in zip(fit.theta, order, strict=True):
         own = parents[i]
         level[i] = 1
-        offset[i] = center[i] + unit[i] * fit.location[place, 0]
-        log_scale[i] = math.log(unit[i]) + fit.scale[place, 0]
+        offset[i], other_place[i] = center[i] + unit[i] * theta[[first, last]]
+        log_scale[i], other_log_scale[i] = math.log(unit[i]) + theta[[0, second]]
         for slot, j in enumerate(own.location):
             drivers[i, slot] = j
-            location[i, slot] = unit[i] * fit.location[place, 1 + slot]
+            location[i, slot] = unit[i] * theta[first + 1 + slot]
             if j in own.scale:
-                scale[i, slot] = fit.scale[place, 1 + own.scale.index(j)]
+                place = 1 + own.scale.index(j)
+                scale[i, slot], other_scale[i, slot] = theta[place], theta[second + place]
             if j in own.curved:
-                curvature[i, slot] = unit[i] * fit.location[place, 1 + WIDTH + own.curved.index(j)]
-    return ConditionalMap(drivers, level, center, unit, offset, location, curvature, log_scale, scale, 1)
+                curvature[i, slot] = unit[i] * theta[first + 1 + WIDTH + own.curved.index(j)]
+    return ConditionalMap(
+        drivers, level, center, unit, offset, location, curvature, log_scale, scale, other_place, other_log_scale, other_scale, 1
+    )  # fmt: skip

@@ -14,7 +14,7 @@ from jaxtyping import Bool, Float
 MAX_DRIVERS = 8  # of the whole target, found by what they do to many coordinates together
 POOLED = 6.0  # standard deviations by which all of a driver's squared correlations must exceed their expectation
 SAME_SIGN = 1.0  # correlations, in null deviations, from which a coordinate may belong to a pooled driver
-EXTRA = 1.0  # null deviations beyond the largest of all pairs without structure, for a pair on its own
+EXTRA = 0.0  # null deviations beyond the largest of all pairs without structure, for a pair on its own; each is tried
 
 
 Pairs = tuple[
