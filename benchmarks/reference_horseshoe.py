@@ -82,7 +82,12 @@ def chain(task) -> dict[str, np.ndarray]:
         tau = np.exp(slice_log_tau(rng, np.log(tau), log_density))
         logits = intercept + direction * tau
         if step >= NUM_WARMUP and (step - NUM_WARMUP) % thin == thin - 1:
-            for name, value in (("intercept", intercept), ("z", z), ("log_lambda", np.log(lam)), ("log_tau", np.log(tau))):
+            for name, value in (
+                ("intercept", intercept),
+                ("z", z),
+                ("log_lambda", np.log(lam)),
+                ("log_tau", np.log(tau)),
+            ):
                 kept[name].append(value)
     return {name: np.array(values) for name, values in kept.items()}
 
@@ -99,7 +104,9 @@ def main() -> None:
     started = time.perf_counter()
     data = problems.load(NAME).data
     seeds = np.random.SeedSequence(options.seed).spawn(options.chains)
-    tasks = [(seed, options.draws, options.thin, np.asarray(data["design"]), np.asarray(data["outcomes"])) for seed in seeds]
+    tasks = [
+        (seed, options.draws, options.thin, np.asarray(data["design"]), np.asarray(data["outcomes"])) for seed in seeds
+    ]
     with multiprocessing.get_context("spawn").Pool(options.processes) as pool:
         chains = pool.map(chain, tasks, chunksize=1)
     scalars = {}
