@@ -15,6 +15,7 @@ from monochord.arguments import (
     resolved_seed,
 )
 from monochord.arrays import host_generator, named_key
+from monochord.cost import Cost
 from monochord.diagnosis import diagnose
 from monochord.errors import ModelError
 from monochord.fits import FitResult, FitStatus, Staged
@@ -27,42 +28,44 @@ from monochord.spectra import Spectrum
 from monochord.targets import (
     AbstractTarget,
     Findings,
-    callable_target,
+    HostTarget,
+    Labels,
     check_signature,
     check_target,
-    numpyro_target,
+    make_target,
     with_data,
 )
 
 
 def target(
-    model: Callable | AbstractTarget,
+    model: Any,
     *,
     data: Mapping[str, Any] | None = None,
     init: Any = None,
     constrain: Callable | None = None,
+    gradient: Callable | bool | None = None,
+    coords: Mapping[str, Any] | None = None,
+    dims: Mapping[str, Any] | None = None,
+    parallel: bool = True,
 ) -> AbstractTarget:
-    """What to sample, from a NumPyro model or a JAX log density.
+    """What to sample, from the model that you have.
 
-    Without `init`, `model` is a NumPyro model called as ``model(**data)``. With `init` (a pytree of
-    unconstrained parameters, or a function of the data that makes one) it is a log density called as
-    ``model(params, **data)``, log Jacobians included, and `constrain(params, **data)` may name what to
-    report. Arrays and lists in `data` are traced: a second data set of the same shape compiles nothing.
+    - A **NumPyro** model, called as ``model(**data)``.
+    - A **JAX** log density with `init` (a pytree of unconstrained parameters, or a function of the data that makes one),
+      called as ``model(params, **data)``, log Jacobians included. `constrain(params, **data)` may name what to report.
+    - **NumPy** functions, or another language's behind them: ``(log_density, gradient)``, or `gradient=`, with `init`.
+      ``gradient=True`` says that `model` returns both. A third function may multiply the log density's Hessian with a
+      direction. Chains call from threads of their own, one point at a time; ``parallel=False`` makes them take turns.
+
+    Arrays and lists in `data` are traced: a second data set of the same shape compiles nothing. `coords` and `dims`
+    name the places along axes and the axes of quantities, as in ArviZ.
 
     **Raises** `ModelError`, `DataError` or `MissingPackage` with what is wrong and how to mend it.
     """
     if isinstance(model, AbstractTarget):
         return model
-    if not callable(model):
-        raise ModelError(
-            f"a model of type {type(model).__name__} is not understood. Pass a NumPyro model (a function), or a JAX "
-            "log density with `init=`."
-        )
     timing.listen()
-    if init is None:
-        return numpyro_target(model, data)
-    start = init(**(data or {})) if callable(init) else init
-    return callable_target(model, start, data, constrain)
+    return make_target(model, data, init, constrain, gradient, Labels(coords, dims), parallel)
 
 
 def check(model: Callable | AbstractTarget, *, seed: int = 0, **model_options) -> Findings:
@@ -76,7 +79,7 @@ def check(model: Callable | AbstractTarget, *, seed: int = 0, **model_options) -
 
 
 def fit(
-    model: Callable | AbstractTarget,
+    model: Any,
     *,
     seed: int | None = None,
     algorithm: fits.AbstractFit | None = None,
@@ -112,11 +115,13 @@ def fit(
         report.fit_done(result)
     if result.status is FitStatus.no_finite_start:
         raise ModelError(no_start_message(result, initial))
+    if isinstance(chosen, HostTarget):  # called point by point: no lane idles
+        result = dataclasses.replace(result, cost=Cost(result.cost.gradients))
     return dataclasses.replace(result, seed=seed, seconds=time.perf_counter() - started)
 
 
 def fit_many(
-    model: Callable | AbstractTarget,
+    model: Any,
     datasets: Sequence[Mapping[str, Any]],
     *,
     seed: int | None = None,
@@ -151,7 +156,7 @@ def fit_many(
 
 
 def spectrum(
-    model: Callable | AbstractTarget,
+    model: Any,
     fit: FitResult | Gaussian | None = None,
     *,
     at="fit",

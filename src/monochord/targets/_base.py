@@ -14,6 +14,7 @@ from jaxtyping import Float
 
 from monochord.arrays import Array
 from monochord.errors import DataError, ModelError, MonochordError
+from monochord.targets._labels import Labels
 
 
 class AbstractTarget(eqx.Module):
@@ -42,6 +43,21 @@ class AbstractTarget(eqx.Module):
     def observed_data(self) -> dict[str, np.ndarray]:
         """Data arrays by name, for the output's `observed_data` group."""
         return {}
+
+    def constant_data(self) -> dict[str, np.ndarray]:
+        """Other data arrays by name, for the output's `constant_data` group."""
+        return {}
+
+    def output_labels(self) -> Labels:
+        """Names of the axes of reported quantities and data, and of the places along them."""
+        return getattr(self, "labels", None) or Labels()
+
+
+def reported_shapes(target: AbstractTarget) -> dict[str, tuple[int, ...]]:
+    """Shapes of what `constrain` returns, by name, without computing it."""
+    x = jax.ShapeDtypeStruct(np.shape(target.center), jax.dtypes.canonicalize_dtype(float))
+    with evaluating(type(target)):
+        return {name: value.shape for name, value in jax.eval_shape(target.constrain, x).items()}
 
 
 def split_data(data: Mapping[str, Any]) -> tuple[dict[str, Any], tuple[tuple[str, Any], ...]]:
