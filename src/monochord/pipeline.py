@@ -1,6 +1,7 @@
 """The public verbs: they join targets, fits, spectrum and sampling, and hold no mathematics."""
 
 import dataclasses
+import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -40,7 +41,7 @@ from monochord.targets import (
 def target(
     model: Any,
     *,
-    data: Mapping[str, Any] | None = None,
+    data: Mapping[str, Any] | str | os.PathLike | None = None,
     init: Any = None,
     constrain: Callable | None = None,
     gradient: Callable | bool | None = None,
@@ -53,6 +54,9 @@ def target(
     - A **NumPyro** model, called as ``model(**data)``.
     - A **JAX** log density with `init` (a pytree of unconstrained parameters, or a function of the data that makes one),
       called as ``model(params, **data)``, log Jacobians included. `constrain(params, **data)` may name what to report.
+    - A **PyMC** or **Bambi** model: PyTensor compiles it for JAX; transforms, names, coords, dims and deterministics are
+      kept. `data` may replace `pm.Data` and observed arrays by others of the same shape.
+    - A **Stan** model: a `bridgestan.StanModel`, or the path of a .stan file with `data` (a dictionary or a JSON file).
     - **NumPy** functions, or another language's behind them: ``(log_density, gradient)``, or `gradient=`, with `init`.
       ``gradient=True`` says that `model` returns both. A third function may multiply the log density's Hessian with a
       direction. Chains call from threads of their own, one point at a time; ``parallel=False`` makes them take turns.

@@ -7,7 +7,6 @@ numpyro = pytest.importorskip("numpyro")
 import jax.numpy as jnp  # noqa: E402
 import numpyro.distributions as dist  # noqa: E402
 import scipy.stats  # noqa: E402
-
 from numpyro.infer.reparam import LocScaleReparam  # noqa: E402
 
 import monochord as mc  # noqa: E402

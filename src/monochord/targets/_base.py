@@ -3,7 +3,7 @@
 import abc
 import contextlib
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
@@ -100,7 +100,15 @@ def with_data(target, data: Mapping[str, Any]):
             f"the plain numbers and strings in the data are {dict(static)}, where the target's are "
             f"{dict(target.static_data)}. They are fixed when the model is compiled. Pass numbers that vary as arrays."
         )
-    return eqx.tree_at(lambda t: t.traced_data, target, traced)
+    return eqx.tree_at(
+        lambda t: t.traced_data, target, {name: jax.tree.map(_like, old[name], traced[name]) for name in old}
+    )
+
+
+def _like(old, new):
+    """`new` in the type of `old` where nothing but precision can be lost: another type would compile anew."""
+    new, kind = np.asarray(new), np.asarray(old).dtype
+    return new.astype(kind) if np.can_cast(new.dtype, kind, "same_kind") else new
 
 
 def _is_numeric_list(value) -> bool:
@@ -134,7 +142,7 @@ def _flat(value):
 
 
 @contextlib.contextmanager
-def evaluating(model: Callable):
+def evaluating(model: Any):
     """Turn whatever the model raises while it is traced into a `ModelError` that keeps it as its cause."""
     try:
         yield

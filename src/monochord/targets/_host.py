@@ -74,7 +74,8 @@ class HostModel:
             out = self._guarded(self._product, x, v)
             with self._counting:
                 self.num_gradients += 2
-            return (np.full(len(x), np.nan) if out is None else np.asarray(out, np.float64),)
+            if out is not None:
+                return (np.asarray(out, np.float64),)
         length = float(np.linalg.norm(v))
         if length == 0.0:
             return (np.zeros(len(x)),)
@@ -227,8 +228,15 @@ def host_target(
     check_names([name for name, _ in model.reported])
     labels = labels or Labels()
     labels.check(dict(model.reported))
-    handle = np.asarray(model.handle, np.int32)
-    return HostTarget(center, handle, names, model.reported, model, Unseen(dict(observed or {})), labels)
+    return HostTarget(
+        center=center,
+        handle=np.asarray(model.handle, np.int32),
+        names=names,
+        reported=model.reported,
+        model=model,
+        observed=Unseen(dict(observed or {})),
+        labels=labels,
+    )
 
 
 def raise_failure(target: AbstractTarget) -> None:
