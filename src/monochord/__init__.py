@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 __version__ = "0.1.0"
 
 _HOMES = {
-    "monochord.pipeline": ("check", "fit", "fit_many", "spectrum", "target"),
+    "monochord.pipeline": ("check", "doctor", "fit", "fit_many", "spectrum", "target"),
     "monochord.runs": ("extend", "sample"),
     "monochord._arviz": ("write_netcdf",),
     "monochord.errors": ("DataError", "MissingPackage", "ModelError", "MonochordError", "OptionError", "OutputError"),
@@ -61,6 +61,7 @@ if TYPE_CHECKING:
     from monochord.metrics import LowRankMetric as LowRankMetric
     from monochord.metrics import identity_metric as identity_metric
     from monochord.pipeline import check as check
+    from monochord.pipeline import doctor as doctor
     from monochord.pipeline import fit as fit
     from monochord.pipeline import fit_many as fit_many
     from monochord.pipeline import spectrum as spectrum

@@ -33,7 +33,9 @@ from monochord.targets import (
     Labels,
     check_signature,
     check_target,
+    examine,
     make_target,
+    refused,
     with_data,
 )
 
@@ -80,6 +82,21 @@ def check(model: Callable | AbstractTarget, *, seed: int = 0, **model_options) -
     """
     seed = resolved_seed(seed)
     return check_target(target(model, **model_options), host_generator(named_key(seed, "check")))
+
+
+def doctor(model: Any, *, seed: int = 0, **model_options) -> Findings:
+    """Ten named checks of a model, each with a level ("ok", "warning", "error", "not checked") and one line of advice.
+
+    Finite at starts; gradient against finite differences; deterministic; float64; shape; idle parameters; discontinuities;
+    improper directions; scales; speed. Takes a few hundred gradients, counted in `gradients`. A model that cannot be
+    evaluated has its error at "shape".
+    """
+    seed = resolved_seed(seed)
+    try:
+        chosen = target(model, **model_options)
+    except ModelError as error:
+        return refused(error)
+    return examine(chosen, host_generator(named_key(seed, "doctor")))
 
 
 def fit(

@@ -4,6 +4,7 @@ from monochord.targets._base import AbstractTarget, output_name, with_data
 from monochord.targets._callable import CallableTarget, callable_target
 from monochord.targets._check import Finding, Findings, check_signature, check_target
 from monochord.targets._dispatch import make_target
+from monochord.targets._doctor import examine, refused
 from monochord.targets._gradient import (
     Evaluations,
     constrain_draws,
@@ -33,6 +34,7 @@ __all__ = [
     "check_target",
     "constrain_draws",
     "evaluate",
+    "examine",
     "hessian_products",
     "hessians",
     "host_target",
@@ -43,5 +45,6 @@ __all__ = [
     "numpyro_target",
     "output_name",
     "raise_failure",
+    "refused",
     "with_data",
 ]
