@@ -17,6 +17,7 @@ __version__ = "0.1.0"
 _HOMES = {
     "monochord.pipeline": ("check", "doctor", "fit", "fit_many", "spectrum", "target"),
     "monochord.runs": ("extend", "sample"),
+    "monochord.groups": ("add_groups",),
     "monochord._arviz": ("write_netcdf",),
     "monochord.errors": ("DataError", "MissingPackage", "ModelError", "MonochordError", "OptionError", "OutputError"),
     "monochord.estimate": ("Estimate",),
@@ -53,6 +54,7 @@ if TYPE_CHECKING:
     from monochord.fits import Pathfinder as Pathfinder
     from monochord.fits import Staged as Staged
     from monochord.gaussian import Gaussian as Gaussian
+    from monochord.groups import add_groups as add_groups
     from monochord.metrics import Dense as Dense
     from monochord.metrics import DenseMetric as DenseMetric
     from monochord.metrics import Diagonal as Diagonal

@@ -140,6 +140,20 @@ def to_datatree(
     return tree
 
 
+def add_group(
+    tree, group: str, arrays: dict[str, np.ndarray], coords: dict[str, Any], dims: dict[str, list[str]]
+) -> None:
+    """Add or replace a group of arrays that lead with (chain, draw); labels are used where their number of axes fits."""
+    import arviz_base
+
+    dims = {name: dims[name] for name in arrays if name in dims and len(dims[name]) == arrays[name].ndim - 2}
+    used = {axis for axes in dims.values() for axis in axes}
+    coords = {axis: places for axis, places in coords.items() if axis in used}
+    made = arviz_base.from_dict({group: arrays}, coords=coords, dims=dims, check_conventions=False)
+    tree[group] = made[group]
+    tree[group].attrs["inference_library"] = "monochord"
+
+
 def add_unconstrained(tree, x: np.ndarray, names: tuple[str, ...]) -> None:
     """Add the group `unconstrained_posterior`: `x` with dims (chain, draw, coordinate), coordinates by name."""
     import xarray

@@ -88,7 +88,7 @@ def test_without_second_derivatives_gradients_are_differenced(model):
 
 
 @pytest.mark.statistical
-@pytest.mark.parametrize("kernel", ["nuts", "hmc"])
+@pytest.mark.parametrize("kernel", [pytest.param("nuts", marks=pytest.mark.nightly), "hmc"])
 def test_both_kernels_sample_it(kernel, model, seed):
     """Five means at a false-fail rate of 1e-6 each; domain errors are rejected proposals.
 

@@ -12,8 +12,8 @@ import jax
 import numpy as np
 from jaxtyping import Float
 
-from monochord.arrays import Array
-from monochord.errors import DataError, ModelError, MonochordError
+from monochord.arrays import Array, Key
+from monochord.errors import DataError, ModelError, MonochordError, OptionError
 from monochord.targets._labels import Labels
 
 
@@ -43,6 +43,16 @@ class AbstractTarget(eqx.Module):
     def observed_data(self) -> dict[str, np.ndarray]:
         """Data arrays by name, for the output's `observed_data` group."""
         return {}
+
+    def group(self, group: str, x: np.ndarray, key: Key) -> dict[str, np.ndarray]:
+        """Arrays of an output group such as "log_likelihood", leading axis len(`x`), for unconstrained draws `x`.
+
+        **Raises** `OptionError` where the model cannot tell them.
+        """
+        raise OptionError(
+            f"the group `{group}` was asked for, but a {type(self).__name__} knows its log density only as a whole. NumPyro, PyMC and "
+            "Bambi models know its parts. Compute them with `constrain`, or write the model there."
+        )
 
     def constant_data(self) -> dict[str, np.ndarray]:
         """Other data arrays by name, for the output's `constant_data` group."""

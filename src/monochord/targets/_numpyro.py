@@ -59,6 +59,11 @@ class NumPyroTarget(AbstractTarget):
     def observed_data(self):
         return {site: np.asarray(self.traced_data[argument]) for site, argument in self.observed}
 
+    def group(self, group, x, key):
+        from monochord.targets._numpyro_groups import numpyro_group
+
+        return numpyro_group(self, group, x, key)
+
     def _data(self):
         return {**self.traced_data, **dict(self.static_data)}
 

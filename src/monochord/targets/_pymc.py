@@ -43,6 +43,7 @@ class PyMCTarget(AbstractTarget):
     quantities: Callable = eqx.field(static=True)
     finish: Callable = eqx.field(static=True)  # from PyMC's quantities to those reported
     model: Unseen = eqx.field(static=True)
+    translation: Unseen = eqx.field(static=True)  # makes further functions of the same arguments
     labels: Labels = eqx.field(static=True)
 
     def log_density(self, x):
@@ -62,6 +63,11 @@ class PyMCTarget(AbstractTarget):
     def constant_data(self):
         observed = {_data_name(self.model.value, rv) for rv in self.model.value.observed_RVs}
         return {name: np.asarray(value) for name, value in self.traced_data.items() if name not in observed}
+
+    def group(self, group, x, key):
+        from monochord.targets._pymc_groups import pymc_group
+
+        return pymc_group(self, group, x, key)
 
     def _arguments(self, x):
         data = [jnp.asarray(self.traced_data[name], dtype) for name, dtype in self.dtypes]
@@ -101,6 +107,7 @@ def pymc_target(
         quantities=translate(model.replace_rvs_by_values(model.unobserved_RVs)),
         finish=finish or dict,
         model=Unseen(model),
+        translation=Unseen(translate),
         labels=Labels({**coords, **labels.coords}, {**_dims_of(model), **labels.dims}),
     )
     shapes = reported_shapes(target)
