@@ -135,7 +135,7 @@ def fit(
         )  # fmt: skip
         report.fit_done(result)
     if result.status is FitStatus.no_finite_start:
-        raise ModelError(no_start_message(result, initial))
+        raise ModelError(no_start_message(result, initial, chosen))
     if isinstance(chosen, HostTarget):  # called point by point: no lane idles
         result = dataclasses.replace(result, cost=Cost(result.cost.gradients))
     return dataclasses.replace(result, seed=seed, seconds=time.perf_counter() - started)

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 MODELS = Path(__file__).resolve().parents[1] / "models"
+EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 NAMES = [
     "finite at starts", "gradient", "deterministic", "float64", "shape", "idle parameters", "discontinuities",
     "improper directions", "scales", "speed",
@@ -21,7 +22,8 @@ quiet = pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::UserWarning
     ("file", "package"),
     [
         ("pymc_eight_schools.py", "pymc"),
-        ("pymc_function.py", "pymc"),
+        (f"{EXAMPLES}/eight_schools_pymc.py --data {EXAMPLES}/eight_schools.json", "pymc"),
+        (f"{EXAMPLES}/poisson_numpy.py", "numpy"),
         ("bambi_regression.py", "bambi"),
         ("numpy_pair.py", "numpy"),
         ("exact_gaussian.py", "jax"),
@@ -30,7 +32,7 @@ quiet = pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::UserWarning
 def test_doctor_passes_sound_models_of_every_kind(run, file, package):
     """Catches: a kind that the command line does not take, an alarm on a sound model."""
     pytest.importorskip(package, reason=f"pip install 'monochord[{package}]'")
-    result = run("doctor", file, "--json")
+    result = run("doctor", *file.split(), "--json")
     record = json.loads(result.stdout)
     assert result.exit_code == 0, result.stderr
     assert [finding["name"] for finding in record["findings"]] == NAMES

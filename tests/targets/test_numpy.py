@@ -278,3 +278,15 @@ def test_single_precision_gives_float64_to_the_functions():
     """Catches: float32 handed to functions in another language that expect doubles."""
     run = subprocess.run([sys.executable, "-c", SINGLE], capture_output=True, text=True, timeout=120)
     assert run.stdout.strip() == "{'float64'} float32", run.stderr
+
+
+def test_a_density_that_always_raises_says_what_it_raised():
+    """Catches: "not finite" where the model itself knew why."""
+
+    def log_density(x):
+        if np.any(x != 0):
+            raise ValueError("the matrix is singular")
+        return 0.0
+
+    with pytest.raises(mc.ModelError, match="last error: ValueError: the matrix is singular"):
+        mc.fit((log_density, lambda x: -x), init=np.zeros(2), seed=0, progress=False)

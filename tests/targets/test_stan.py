@@ -45,7 +45,7 @@ def library(tmp_path_factory):
 def model(library):
     """`model(shift=2.5, threads=True, *flags)`: a StanModel."""
     return lambda shift=2.5, threads=True, *flags: bridgestan.StanModel(
-        library(threads, *flags), {"shift": shift}, warn=False
+        library(threads, *flags), f'{{"shift": {shift}}}', warn=False
     )
 
 
@@ -119,7 +119,7 @@ def test_a_compiled_library_and_its_data_make_a_model(library, tmp_path):
     path = tmp_path / "data.json"
     path.write_text('{"shift": -1.5}')
     from_file = mc.target(library(), data=str(path))
-    from_dictionary = mc.target(str(library()), data={"shift": -1.5})
+    from_dictionary = mc.target(str(library()), data={"shift": np.float64(-1.5)})
     x = np.ones((2, 5))
     np.testing.assert_array_equal(evaluate(from_file, x).score, evaluate(from_dictionary, x).score)
 

@@ -45,6 +45,8 @@ class HostModel:
     ):
         self.name, self._both, self._product, self._quantities = name, both, product, quantities
         self.reported, self._rejects, self.parallel = reported, rejects, parallel
+        # floating-point warnings of far-off points are no news; what the user has set to raise does so in every thread
+        self._floating = {kind: "ignore" if way == "warn" else way for kind, way in np.geterr().items()}
         self._counting, self._calling = threading.Lock(), threading.Lock()
         self.num_gradients = self.num_rejected = 0
         self.last_rejection: Exception | None = None
@@ -123,7 +125,7 @@ class HostModel:
         if self._failure is not None:  # the program around this call ends soonest by rejecting
             return None
         try:
-            with self._turn():
+            with self._turn(), np.errstate(**self._floating):
                 return function(*arguments)
         except MonochordError as error:
             with self._counting:

@@ -186,10 +186,9 @@ class _Translation:
         from pytensor.compile.sharedvalue import SharedVariable
         from pytensor.graph.fg import FunctionGraph
         from pytensor.graph.replace import clone_replace
-        from pytensor.graph.traversal import graph_inputs
         from pytensor.tensor.basic import as_tensor_variable
 
-        jax_funcify = _jax_funcify()
+        jax_funcify, graph_inputs = _jax_funcify(), _graph_inputs()
         shared = [v for v in graph_inputs(outputs) if isinstance(v, SharedVariable) and v not in self.replaced]
         updated = [v for v in shared if v.default_update is not None or not hasattr(v.type, "shape")]
         if updated:
@@ -209,6 +208,14 @@ class _Translation:
                 "gradient are compiled by JAX here. Replace the operation, or pass PyMC's compiled functions as a pair "
                 "(log_density, gradient)."
             ) from error
+
+
+def _graph_inputs():
+    try:
+        from pytensor.graph.traversal import graph_inputs
+    except ImportError:  # before PyTensor 2.32
+        from pytensor.graph.basic import graph_inputs  # pyright: ignore[reportAttributeAccessIssue]
+    return graph_inputs
 
 
 def _jax_funcify():

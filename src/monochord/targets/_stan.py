@@ -1,5 +1,6 @@
 """Stan models through BridgeStan: gradients from C++, called from the chains' threads."""
 
+import json
 import os
 import re
 from collections.abc import Mapping
@@ -68,7 +69,7 @@ def _compiled(path: Path, data: Any):
                 f"BridgeStan could not compile `{path}`: {_last_line(error)} It needs its source tree and a C++ compiler. Mend the "
                 "model where Stan points to a line of it; else set the environment variable BRIDGESTAN to the source tree."
             ) from error
-    given = dict(data) if isinstance(data, Mapping) else data
+    given = json.dumps(dict(data), default=_plain) if isinstance(data, Mapping) else data
     try:
         return bridgestan.StanModel(library, given, warn=False)
     except (RuntimeError, OSError, ValueError, TypeError) as error:
@@ -76,6 +77,10 @@ def _compiled(path: Path, data: Any):
             f"the Stan model of `{path}` could not be made: {_last_line(error)} Its data block says what it takes. Pass `data` "
             "with these names, types and sizes."
         ) from error
+
+
+def _plain(value):
+    return np.asarray(value).tolist()
 
 
 def _last_line(error: Exception) -> str:
