@@ -44,6 +44,10 @@ class AbstractTarget(eqx.Module):
         """Data arrays by name, for the output's `observed_data` group."""
         return {}
 
+    def completed(self, data: Mapping[str, Any]) -> Mapping[str, Any]:
+        """`data` with what they leave to the target itself; nothing by default."""
+        return data
+
     def group(self, group: str, x: np.ndarray, key: Key) -> dict[str, np.ndarray]:
         """Arrays of an output group such as "log_likelihood", leading axis len(`x`), for unconstrained draws `x`.
 
@@ -94,9 +98,9 @@ def with_data(target, data: Mapping[str, Any]):
 
     **Raises** `DataError` where they differ, naming the field.
     """
-    traced, static = split_data(data)
     if not hasattr(target, "traced_data"):
         raise DataError(f"a {type(target).__name__} holds no data by name. Make a target for each data set instead.")
+    traced, static = split_data(target.completed(data))
     old = target.traced_data
     for name in sorted(set(old) | set(traced)):
         shapes = [jax.tree.map(np.shape, part.get(name)) for part in (old, traced)]

@@ -64,6 +64,9 @@ class PyMCTarget(AbstractTarget):
         observed = {_data_name(self.model.value, rv) for rv in self.model.value.observed_RVs}
         return {name: np.asarray(value) for name, value in self.traced_data.items() if name not in observed}
 
+    def completed(self, data):
+        return {**self.traced_data, **data}
+
     def group(self, group, x, key):
         from monochord.targets._pymc_groups import pymc_group
 
@@ -113,7 +116,7 @@ def pymc_target(
     shapes = reported_shapes(target)
     check_names(shapes)
     labels.check(shapes | {name: value.shape for name, value in target.observed_data().items()})
-    return target if not data else with_data(target, {**traced, **data})
+    return target if not data else with_data(target, data)
 
 
 def _check(model, title: str) -> None:
@@ -213,7 +216,7 @@ class _Translation:
 def _graph_inputs():
     try:
         from pytensor.graph.traversal import graph_inputs
-    except ImportError:  # before PyTensor 2.32
+    except ImportError:  # older PyTensor keeps it elsewhere
         from pytensor.graph.basic import graph_inputs  # pyright: ignore[reportAttributeAccessIssue]
     return graph_inputs
 
