@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PYTEST_ARGS ?=
 
-.PHONY: demo test check nightly bench bench-full docs clean constraints
+.PHONY: demo test check nightly oldest bench bench-full docs clean constraints
 
 demo: $(VENV)/.installed
 	$(BIN)/monochord demo --output posterior.nc
@@ -14,6 +14,16 @@ test: $(VENV)/.installed
 
 nightly: $(VENV)/.installed
 	$(BIN)/python -m pytest -n 2 --dist loadfile $(PYTEST_ARGS)
+	$(MAKE) oldest
+
+# The sources of models at the oldest versions that are supported; `test` runs them at the newest.
+oldest: $(VENV)/.oldest
+	$(VENV)/oldest/bin/python -m pytest -m "not nightly" tests/targets tests/test_groups.py
+
+$(VENV)/.oldest: pyproject.toml $(VENV)/.installed
+	$(PYTHON) -m venv $(VENV)/oldest
+	$(VENV)/oldest/bin/python -m pip install --quiet --editable '.[test]' jax==0.9.0 jaxlib==0.9.0 numpyro==0.20.0 pymc==5.25.0 bambi==0.15.0 bridgestan==2.6.0
+	touch $@
 
 check: $(VENV)/.installed
 	$(BIN)/ruff format --check src tests benchmarks examples docs

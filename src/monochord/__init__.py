@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING
 __version__ = "0.1.0"
 
 _HOMES = {
-    "monochord.pipeline": ("check", "fit", "fit_many", "spectrum", "target"),
+    "monochord.pipeline": ("check", "doctor", "fit", "fit_many", "spectrum", "target"),
     "monochord.runs": ("extend", "sample"),
+    "monochord.groups": ("add_groups",),
     "monochord._arviz": ("write_netcdf",),
     "monochord.comparison": ("Comparison", "compare"),
     "monochord.errors": ("DataError", "MissingPackage", "ModelError", "MonochordError", "OptionError", "OutputError"),
@@ -56,6 +57,7 @@ if TYPE_CHECKING:
     from monochord.fits import Pathfinder as Pathfinder
     from monochord.fits import Staged as Staged
     from monochord.gaussian import Gaussian as Gaussian
+    from monochord.groups import add_groups as add_groups
     from monochord.metrics import Dense as Dense
     from monochord.metrics import DenseMetric as DenseMetric
     from monochord.metrics import Diagonal as Diagonal
@@ -64,6 +66,7 @@ if TYPE_CHECKING:
     from monochord.metrics import LowRankMetric as LowRankMetric
     from monochord.metrics import identity_metric as identity_metric
     from monochord.pipeline import check as check
+    from monochord.pipeline import doctor as doctor
     from monochord.pipeline import fit as fit
     from monochord.pipeline import fit_many as fit_many
     from monochord.pipeline import spectrum as spectrum

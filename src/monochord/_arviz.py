@@ -113,19 +113,23 @@ def _labels(name, shape) -> list[str]:
 def to_datatree(
     posterior: dict[str, np.ndarray],
     sample_stats: dict[str, np.ndarray],
-    observed_data: dict[str, np.ndarray],
+    data: dict[str, dict[str, np.ndarray]],
     attributes: dict[str, Any],
+    coords: dict[str, Any] | None = None,
+    dims: dict[str, list[str]] | None = None,
 ):
-    """ArviZ DataTree; arrays of the first two groups lead with (chain, draw).
+    """ArviZ DataTree; arrays of the first two groups lead with (chain, draw), those of `data` (group by group) do not.
 
     `attributes` go to `sample_stats`; nested values become JSON strings, as netCDF has no others.
     """
     import arviz_base
 
     groups: dict[str, Any] = {"posterior": posterior, "sample_stats": sample_stats}
-    if observed_data:
-        groups["observed_data"] = observed_data
-    tree = arviz_base.from_dict(groups, check_conventions=False)  # few draws of many chains are no mistake
+    groups |= {group: arrays for group, arrays in data.items() if arrays}
+    dims = {name: axes for name, axes in (dims or {}).items() if any(name in arrays for arrays in groups.values())}
+    tree = arviz_base.from_dict(
+        groups, coords=coords or {}, dims=dims, check_conventions=False
+    )  # few draws of many chains are no mistake
     flat = {
         name: value if isinstance(value, (str, int, float)) else json.dumps(value) for name, value in attributes.items()
     }
@@ -134,6 +138,20 @@ def to_datatree(
         {"inference_library": "monochord", "inference_library_version": flat.get("version", "")}
     )
     return tree
+
+
+def add_group(
+    tree, group: str, arrays: dict[str, np.ndarray], coords: dict[str, Any], dims: dict[str, list[str]]
+) -> None:
+    """Add or replace a group of arrays that lead with (chain, draw); labels are used where their number of axes fits."""
+    import arviz_base
+
+    dims = {name: dims[name] for name in arrays if name in dims and len(dims[name]) == arrays[name].ndim - 2}
+    used = {axis for axes in dims.values() for axis in axes}
+    coords = {axis: places for axis, places in coords.items() if axis in used}
+    made = arviz_base.from_dict({group: arrays}, coords=coords, dims=dims, check_conventions=False)
+    tree[group] = made[group]
+    tree[group].attrs["inference_library"] = "monochord"
 
 
 def add_unconstrained(tree, x: np.ndarray, names: tuple[str, ...]) -> None:

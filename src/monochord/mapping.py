@@ -13,7 +13,7 @@ from monochord.arrays import Key, fold_key
 from monochord.cost import Cost
 from monochord.fits import FitResult, FitStatus
 from monochord.maps import couplings, learned_map, mapped
-from monochord.targets import AbstractTarget, evaluate, idle_lanes
+from monochord.targets import AbstractTarget, HostTarget, evaluate, idle_lanes
 
 MAX_ROUNDS = 2  # the second learns from draws that have been where the first could not go
 CLEARLY = 3.0  # joint standard errors of the ELBOs
@@ -39,10 +39,10 @@ def with_map(
 ) -> FitResult:
     """The best of `linear` and of fits in the coordinates of learned maps, with the cost of all.
 
-    Learning spends nothing; each further fit and the points of a second round are charged. Without structure in the
+    Host targets, whose functions lie outside JAX, have none. Learning spends nothing; each further fit and the points of a second round are charged. Without structure in the
     points the linear fit comes back as it is.
     """
-    if not wants_map(linear) or linear.gaussian is None:
+    if not wants_map(linear) or linear.gaussian is None or isinstance(target, HostTarget):
         return linear
     best, latest, cost = linear, linear, linear.cost
     points, known, coupling = linear.draws, None, couplings(linear.gaussian)

@@ -25,7 +25,7 @@ from monochord.targets import AbstractTarget, check_signature
 
 
 def sample(
-    model: Callable | AbstractTarget,
+    model: Any,
     *,
     fit: FitResult | Gaussian | bool | None = None,
     seed: int | None = None,
@@ -122,7 +122,7 @@ def _fit_for(target, fit, seed: int, options, starts, report) -> tuple[FitResult
 def extend(
     data,
     /,
-    model: Callable | AbstractTarget | None = None,
+    model: Any = None,
     *,
     draws: int | None = None,
     target_ess: float | int | None = None,

@@ -14,6 +14,9 @@ EXIT_CODES = (
     "Exit codes: 0 done; 1 a bug in Monochord; 2 bad input; 3 done and written, but not to be trusted yet "
     "(R̂ above 1.01 or target ESS not reached); 130 interrupted, draws so far kept."
 )
+DOCTOR_EXIT_CODES = (
+    "Exit codes: 0 every check passed (✓) or warned (!); 1 a bug in Monochord; 2 bad input; 3 a check failed (✗)."
+)
 
 
 class _Group(TyperGroup):
@@ -47,7 +50,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-Model = Annotated[Path, typer.Argument(help="Python file with model(**data) (NumPyro), or log_density(params, **data) and init(**data) (JAX).", show_default=False)]  # fmt: skip
+Model = Annotated[Path, typer.Argument(help="Python file with `model` (a NumPyro function, or a PyMC or Bambi model) or log_density(params, **data) and init(**data) (JAX; NumPy with gradient); or a .stan file.", show_default=False)]  # fmt: skip
 Data = Annotated[Optional[Path], typer.Option("--data", help="JSON object with the model's arguments. Without it the model file's data() is used, if any.", show_default=False)]  # fmt: skip
 Seed = Annotated[Optional[int], typer.Option(help="Seed; drawn from the system and printed where left out.", show_default=False)]  # fmt: skip
 Json = Annotated[bool, typer.Option("--json", help="One JSON object on standard output, nothing else there.")]
@@ -159,6 +162,21 @@ def spectrum(
             model, data, seed=seed, metric=metric, target_accept=target_accept, at=at, json=json, progress=progress,
             compile_cache=compile_cache,
         )  # fmt: skip
+
+
+@app.command(epilog=DOCTOR_EXIT_CODES)
+def doctor(
+    model: Model,
+    data: Data = None,
+    seed: Annotated[int, typer.Option(help="Seed of the points looked at.")] = 0,
+    json: Json = False,
+    compile_cache: Cache = True,
+) -> None:
+    """Ten named checks of a model, a tick or a cross and advice each."""
+    with guarded(model, json):
+        from monochord.cli import _commands
+
+        _commands.doctor(model, data, seed=seed, json=json, compile_cache=compile_cache)
 
 
 @app.command(epilog=EXIT_CODES)

@@ -62,6 +62,23 @@ def _checked(target, seed: int, say):
     return findings
 
 
+def doctor(model, data, *, seed, json, compile_cache) -> None:
+    """`monochord doctor`."""
+    seed = _seed(seed)
+    with _quiet(json):
+        _prepare(compile_cache)
+        findings = mc.doctor(load_target(model, data), seed=seed)
+    failed = any(finding.level == "error" for finding in findings)
+    if json:
+        record = {"findings": _plain(findings), "gradients": findings.gradients, "seed": seed, "exit_code": 3 * failed}
+        print(json_module.dumps(record))
+    else:
+        _print.findings(findings, print, "doctor")
+        print(f"{findings.gradients} gradients, seed {seed}")
+    if failed:
+        raise typer.Exit(3)
+
+
 def fit(model, data, *, seed, metric, json, progress, compile_cache) -> None:
     """`monochord fit`."""
     family, seed, say = _family(metric), _seed(seed), _print.speaker(json)

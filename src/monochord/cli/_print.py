@@ -25,10 +25,10 @@ def _console() -> Console:
     return console if console.is_terminal else Console(highlight=False, width=140)
 
 
-def findings(found, say) -> None:
+def findings(found, say, title: str = "model check") -> None:
     """The model check, a mark and a sentence each."""
-    marks = {"ok": "✓", "warning": "!", "error": "✗"}
-    say("model check")
+    marks = {"ok": "✓", "warning": "!", "error": "✗", "not checked": "–"}
+    say(title)
     for finding in found:
         say(f"  {marks[finding.level]} {finding.name}: {finding.message}")
 

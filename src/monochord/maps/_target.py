@@ -8,7 +8,7 @@ from jaxtyping import Float
 
 from monochord.arrays import Array
 from monochord.maps._conditional import ConditionalMap
-from monochord.targets import AbstractTarget
+from monochord.targets import AbstractTarget, Labels
 
 
 @final
@@ -33,8 +33,18 @@ class MappedTarget(AbstractTarget):
     def from_unconstrained(self, x: Float[np.ndarray, "*batch dim"]) -> Float[np.ndarray, "*batch dim"]:
         return self.map.inverse(x)
 
+    @property
+    def unmapped(self) -> AbstractTarget:
+        return self.inner
+
     def observed_data(self) -> dict[str, np.ndarray]:
         return self.inner.observed_data()
+
+    def constant_data(self) -> dict[str, np.ndarray]:
+        return self.inner.constant_data()
+
+    def output_labels(self) -> Labels:
+        return self.inner.output_labels()
 
 
 def mapped(target: AbstractTarget, along: ConditionalMap) -> MappedTarget:

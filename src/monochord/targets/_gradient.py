@@ -9,6 +9,7 @@ from jaxtyping import Float
 
 from monochord.arrays import Array
 from monochord.targets._base import AbstractTarget
+from monochord.targets._host import HostTarget
 from monochord.targets._lanes import lanes
 
 LANES = 8  # points evaluated side by side: measured best for data matrices, at no loss for small models
@@ -57,9 +58,11 @@ def evaluate(target: AbstractTarget, x: Float[Array, "n dim"]) -> Evaluations:
     """Log densities and scores at `n` unconstrained points: `n` gradient evaluations.
 
     One function is compiled for each target structure, whatever `n` is; lanes beyond `n` in the last
-    group idle (at most LANES - 1): `idle_lanes` says how many.
+    group idle (at most LANES - 1): `idle_lanes` says how many. A host target is called in threads, and no lane idles.
     """
     x = np.atleast_2d(np.asarray(x, dtype=np.float64))
+    if isinstance(target, HostTarget):
+        return Evaluations(x, *target.evaluate_on_host(x))
     values, scores = [], []
     for start in range(0, len(x), CAPACITY):
         part = x[start : start + CAPACITY]
@@ -86,7 +89,16 @@ def _hessian(target: AbstractTarget, x):
 
 def hessians(target: AbstractTarget, x: Float[Array, "n dim"]) -> Float[np.ndarray, "n dim dim"]:
     """Hessians of the potential −log density at `n` points: 2·n·dim gradient evaluations."""
+    if isinstance(target, HostTarget):
+        return _hessians_on_host(target, np.asarray(x, np.float64))
     full = np.stack([np.asarray(_hessian(target, point), dtype=np.float64) for point in np.asarray(x)])
+    return (full + np.swapaxes(full, 1, 2)) / 2
+
+
+def _hessians_on_host(target: HostTarget, x: np.ndarray) -> np.ndarray:
+    count, dim = x.shape
+    rows = target.products_on_host(np.repeat(x, dim, axis=0), np.tile(np.eye(dim), (count, 1)))
+    full = -rows.reshape(count, dim, dim)
     return (full + np.swapaxes(full, 1, 2)) / 2
 
 
@@ -112,6 +124,8 @@ def hessian_products(
     One function is compiled for each target structure, whatever `n` is.
     """
     x, v = np.asarray(x, dtype=np.float64), np.asarray(v, dtype=np.float64)
+    if isinstance(target, HostTarget):
+        return -target.products_on_host(x, v)
     parts = []
     for start in range(0, len(x), CAPACITY):
         count = len(x[start : start + CAPACITY])
@@ -131,6 +145,8 @@ def _constrain(target: AbstractTarget, points):
 def constrain_draws(target: AbstractTarget, x: Float[Array, "n dim"]) -> dict[str, np.ndarray]:
     """The user's quantities at `n` unconstrained points, leading axis `n`; one compiled shape for all `n`."""
     x = np.asarray(x)
+    if isinstance(target, HostTarget):
+        return target.constrain_on_host(x)
     rows = max(1, min(256, 4_000_000 // max(1, x.shape[1])))
     parts = []
     for start in range(0, len(x), rows):
