@@ -75,5 +75,5 @@ def is_better(fit: FitResult, than: FitResult) -> bool:
     noise = np.hypot(fit.elbo.standard_error, than.elbo.standard_error)
     gain = fit.elbo.value - than.elbo.value
     if rank(fit.verdict) != rank(than.verdict):
-        return rank(fit.verdict) > rank(than.verdict) and gain > -CLEARLY * noise
+        return bool(rank(fit.verdict) > rank(than.verdict) and gain > -CLEARLY * noise)
     return bool(gain > max(WORTH, CLEARLY * noise))

@@ -108,7 +108,7 @@ def fit(
     family: str | None = None,
     initial=None,
     max_steps: int = fits.MAX_STEPS,
-    maps: bool = True,
+    maps: bool = False,
     progress: bool | Callable | Reporter | None = None,
     **model_options,
 ) -> FitResult:
@@ -117,9 +117,10 @@ def fit(
     `family` is "dense", "diagonal" or "low_rank" (by dimension where None); `algorithm` overrides it.
     `initial` gives unconstrained starts, shape (dim,) or (n, dim). `progress` is True, False, a function of
     `StepInfo`, or None: a bar where standard error is a terminal. Never raises because the algorithm did
-    not arrive: look at `status` and `verdict`. Where the verdict is not "trust" the default algorithm also looks for a
-    map, in whose coordinates no scale or location depends on another coordinate, and keeps the fit there if it is better
-    (`maps=False`: never): `fit.map`.
+    not arrive: look at `status` and `verdict`. With `maps=True` the default
+    algorithm, where the linear fit is refused or leaves much of the score unexplained, also looks for a map that takes out
+    scales and locations which depend on other coordinates (funnels, centred hierarchies, curved valleys), and keeps the fit in
+    its coordinates if that is better: `fit.map`.
 
     **Raises** `ModelError` when the density is nowhere finite at the starts.
     """
