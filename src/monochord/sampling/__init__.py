@@ -1,6 +1,6 @@
 """Use it: chains of NUTS or jittered-length HMC under a metric."""
 
-from monochord.sampling._chains import SamplingInfo, Segment
+from monochord.sampling._chains import Piece, SamplingInfo, Segment
 from monochord.sampling._evidence import Evidence, EvidenceSum
 from monochord.sampling._pilot import Pilot
 from monochord.sampling._probes import moved_points
@@ -16,6 +16,7 @@ __all__ = [
     "Draws",
     "Evidence",
     "EvidenceSum",
+    "Piece",
     "Pilot",
     "Refine",
     "SamplerSettings",
