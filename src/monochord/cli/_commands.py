@@ -133,7 +133,9 @@ def sample(
                 _print.prediction(tree, rows, figures)
             if written:
                 print(f"\nwritten to {written}")
-        page = _report(report, tree, target, model, seed, say, findings=findings, spectrum=figures, fit=result or None)
+        page = _report(
+            report, tree, target, model, seed, say, findings=findings, spectrum=figures, fit=result or None, rows=rows
+        )
     if json:
         record = _print.sample_record(tree, rows, doubts, str(written) if written else None)
         record["gradients_check"] = findings.gradients

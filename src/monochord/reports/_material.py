@@ -82,8 +82,8 @@ def least_ess(row: SummaryRow) -> float:
 
 
 def gather(
-    data, fit: FitResult | None, target: AbstractTarget | None, spectrum: Spectrum | None, findings, seed: int,
-    title: str, command: str | None,
+    data, fit: FitResult | None, target: AbstractTarget | None, spectrum: Spectrum | None, findings,
+    rows: list[SummaryRow] | None, seed: int, title: str, command: str | None,
 ) -> Material:  # fmt: skip
     """Everything, computed where it was not given and the target is known."""
     missing: dict[str, str] = {}
@@ -102,7 +102,8 @@ def gather(
         findings = _tried("findings", missing, lambda: pipeline.check(target, seed=seed))
     if target is None:
         missing = {name: NO_MODEL for name in ("spectrum", "orbits", "findings")} | missing
-    rows = summary(data) if data is not None else []
+    if rows is None:
+        rows = summary(data) if data is not None else []
     material = Material(
         title, data, fit, attributes, rows,
         doubts(data, rows) if data is not None else [], data is not None and is_trustworthy(data, rows),

@@ -129,7 +129,12 @@ def _lack(what: str, material: Material, name: str) -> str:
 
 
 def _costs(material: Material) -> str:
-    parts = ['<h3>Gradients and seconds</h3><div class="figures">', _cost.cost_figure(material), "</div>", _cost.cost_table(material)]
+    parts = [
+        '<h3>Gradients and seconds</h3><div class="figures">',
+        _cost.cost_figure(material),
+        "</div>",
+        _cost.cost_table(material),
+    ]
     if material.spectrum is None:
         parts.append("<p>Without a spectrum nothing can be said of the cost without preconditioning.</p>")
     elif not material.spectrum.is_reliable:

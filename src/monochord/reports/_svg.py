@@ -20,10 +20,10 @@ MAX_TICKS = 6
 class Scale:
     """A map from data to user units, linear or logarithmic."""
 
-    low: float
-    high: float
-    begin: float
-    end: float
+    low: float | int
+    high: float | int
+    begin: float | int
+    end: float | int
     is_log: bool = False
 
     def __call__(self, values) -> np.ndarray:
@@ -35,7 +35,7 @@ class Scale:
                 values, low, high = np.log(values), math.log(low), math.log(high)
         span = high - low or 1.0
         share = np.clip((values - low) / span, -0.02, 1.02)
-        return self.begin + share * (self.end - self.begin)
+        return np.asarray(self.begin + share * (self.end - self.begin))
 
     def ticks(self) -> list[float]:
         """Round numbers within the scale: powers of ten, or steps of 1, 2 or 5."""
@@ -44,7 +44,7 @@ class Scale:
         return linear_ticks(self.low, self.high)
 
 
-def linear_ticks(low: float, high: float) -> list[float]:
+def linear_ticks(low: float | int, high: float | int) -> list[float]:
     """At most `MAX_TICKS` multiples of 1, 2 or 5 times a power of ten."""
     rough = (high - low) / (MAX_TICKS - 1) or 1.0
     power = 10.0 ** math.floor(math.log10(rough))
@@ -53,7 +53,7 @@ def linear_ticks(low: float, high: float) -> list[float]:
     return [k * step for k in range(first, first + MAX_TICKS + 1) if k * step <= high + 1e-9 * step]
 
 
-def log_ticks(low: float, high: float) -> list[float]:
+def log_ticks(low: float | int, high: float | int) -> list[float]:
     """Powers of ten; where fewer than two fit, numbers of one digit."""
     first, last = math.ceil(math.log10(low) - 1e-9), math.floor(math.log10(high) + 1e-9)
     if last - first < 1:
@@ -64,7 +64,7 @@ def log_ticks(low: float, high: float) -> list[float]:
     return [10.0**k for k in range(first, last + 1, stride)]
 
 
-def span_of(values: Iterable[float] | np.ndarray, is_log: bool = False, pad: float = 0.05) -> tuple[float, float]:
+def span_of(values: Iterable[float | int] | np.ndarray, is_log: bool = False, pad: float = 0.05) -> tuple[float, float]:
     """Limits around the finite (and, on a log scale, positive) values, never empty."""
     found = np.asarray(list(values) if not isinstance(values, np.ndarray) else values, np.float64).ravel()
     found = found[np.isfinite(found) & ((found > 0) if is_log else True)]
@@ -74,11 +74,14 @@ def span_of(values: Iterable[float] | np.ndarray, is_log: bool = False, pad: flo
     if is_log:
         ratio = max(high / low, 1.5)
         return low / ratio**pad, high * ratio**pad
-    width = (high - low) or abs(high) * 0.1 or 1.0
+    width = high - low
+    if width <= 1e-9 * max(abs(low), abs(high)):  # equal to rounding
+        width = abs(high) * 0.1 or 1.0
+        return low - width, high + width
     return low - pad * width, high + pad * width
 
 
-def number(value: float) -> str:
+def number(value: float | int) -> str:
     """An axis number, short."""
     if value == 0:
         return "0"
@@ -102,8 +105,8 @@ class Canvas:
 
     def __init__(
         self,
-        x: tuple[float, float],
-        y: tuple[float, float],
+        x: tuple[float | int, float | int],
+        y: tuple[float | int, float | int],
         *,
         log_x: bool = False,
         log_y: bool = False,
@@ -166,24 +169,24 @@ class Canvas:
         ]
         self._parts.append(f'<path class="line {kind}" d="{"".join(marks)}"/>')
 
-    def steps(self, edges: Sequence[float] | np.ndarray, heights, kind: str) -> None:
+    def steps(self, edges: Sequence[float | int] | np.ndarray, heights, kind: str) -> None:
         """The outline of a histogram."""
         xs, ys = np.repeat(np.asarray(edges, np.float64), 2)[1:-1], np.repeat(np.asarray(heights, np.float64), 2)
         self.line(xs, ys, kind)
 
-    def ticks_on(self, x, y_pixel: float, half: float, kind: str) -> None:
+    def ticks_on(self, x, y_pixel: float | int, half: float | int, kind: str) -> None:
         """Short vertical strokes at data positions along a row, `half` user units up and down."""
         marks = "".join(f"M{_n(a)} {_n(y_pixel - half)}v{_n(2 * half)}" for a in self.x(x) if math.isfinite(a))
         self._parts.append(f'<path class="line {kind}" d="{marks}"/>')
 
-    def level(self, y: float, kind: str = "guide") -> None:
+    def level(self, y: float | int, kind: str = "guide") -> None:
         """A horizontal line at one value, if it is within the frame."""
         if self.y.low <= y <= self.y.high:
             self._parts.append(
                 f'<path class="{kind}" d="M{_n(self.left)} {_n(float(self.y(y)))}H{self.width - RIGHT}"/>'
             )
 
-    def text(self, x: float, y: float, text: str, anchor: str = "start", kind: str = "label") -> None:
+    def text(self, x: float | int, y: float | int, text: str, anchor: str = "start", kind: str = "label") -> None:
         """Text at a place in user units."""
         self._parts.append(f'<text class="{kind}" x="{_n(x)}" y="{_n(y)}" text-anchor="{anchor}">{escape(text)}</text>')
 
@@ -210,6 +213,6 @@ def figure(title: str, svg: str, caption: str, keys: Sequence[tuple[str, str]] =
     return f"<figure><h4>{escape(title)}</h4>{legend}{svg}<figcaption>{escape(caption)}</figcaption></figure>"
 
 
-def _n(value: float) -> str:
+def _n(value: float | int) -> str:
     """A coordinate with one decimal."""
     return f"{value:.1f}".removesuffix(".0")

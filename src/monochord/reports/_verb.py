@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from monochord import pipeline
-from monochord._arviz import check_output, write_file
+from monochord._arviz import SummaryRow, check_output, write_file
 from monochord.arguments import check_belongs
 from monochord.continuation import remembered
 from monochord.errors import OptionError, OutputError
@@ -27,6 +27,7 @@ def report(
     fit: FitResult | None = None,
     spectrum: Spectrum | None = None,
     findings=None,
+    rows: list[SummaryRow] | None = None,
     path: str | os.PathLike = "report.html",
     force: bool = False,
     title: str = "Posterior report",
@@ -41,8 +42,8 @@ def report(
 
     `result` is a DataTree of `mc.sample`, or a `FitResult` where nothing was drawn. A result of this process knows its
     target; for one read from a file pass `model` (with the options of `mc.target`), or the page says what it lacks.
-    `fit`, `spectrum` (of `mc.spectrum`) and `findings` (of `mc.check`) are made where they are left out: up to 1,000
-    coordinates the spectrum costs ``32 · dim`` gradients, with `seed`. `command` is shown as what made the run.
+    `fit`, `spectrum` (of `mc.spectrum`), `findings` (of `mc.check`) and `rows` (of `mc.summary`) are made where they are left
+    out: up to 1,000 coordinates the spectrum costs ``32 · dim`` gradients, with `seed`. `command` is shown as what made the run.
     An earlier report at `path` is replaced; another file only with `force`.
 
     **Raises** `OptionError` for a `result` of another type or a `fit` of another target, `OutputError` where `path` cannot be
@@ -65,7 +66,7 @@ def report(
         check_belongs(fit, target)
     if target is not None and data is not None:
         _check_same(data, target)
-    material = gather(data, fit, target, spectrum, findings, seed, title, command)
+    material = gather(data, fit, target, spectrum, findings, rows, seed, title, command)
     write_file(page(material).encode("utf-8"), place, force=True)
     return place
 
