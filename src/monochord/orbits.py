@@ -115,6 +115,7 @@ def _leapfrogs(target, metrics, start, velocities, steps, count: int) -> np.ndar
 
 
 def _pull(target, metrics, x) -> np.ndarray:
-    """Σ∇ log p of each metric at its own point."""
-    scores = evaluate(target, x).score
+    """Σ∇ log p of each metric at its own point; NaN where the density is not finite, which ends the path."""
+    found = evaluate(target, x)
+    scores = np.where(found.finite()[:, None], found.score, np.nan)
     return np.stack([np.asarray(metric.matvec(score)) for metric, score in zip(metrics, scores, strict=True)])

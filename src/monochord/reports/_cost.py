@@ -6,7 +6,7 @@ from monochord.reports._material import Material
 from monochord.reports._svg import RIGHT, Canvas, figure, span_of
 from monochord.reports._words import plain, predictions, stage_costs
 
-ROW = 34
+ROW = 36
 
 
 def cost_figure(material: Material) -> str:
@@ -24,10 +24,10 @@ def cost_figure(material: Material) -> str:
     canvas = Canvas((low / 2.0, high * 1.2), (0.0, 1.0), log_x=True, height=14 + ROW * len(marks) + 40, left=12)
     canvas.axes("gradients", "", y_ticks=False)
     for place, (name, value, kind) in enumerate(marks):
-        y = 14 + ROW * place + 26
+        y = 14 + ROW * place + 29
         canvas.raw(f'<path class="grid" d="M12 {y}H{canvas.width - RIGHT}"/>')
         canvas.raw(f'<path class="dots {kind}" d="M{float(canvas.x(value)):.1f} {y}h0"/>')
-        canvas.text(16, y - 6, f"{name}: {plain(value)}", kind="label")
+        canvas.text(16, y - 9, f"{name}: {plain(value)}", kind="label")
     words = "; ".join(f"{name} {plain(value)}" for name, value, _ in marks)
     caption = "Every gradient is counted, those of starts and of failed steps too. The axis is logarithmic."
     if predicted:

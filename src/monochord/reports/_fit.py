@@ -7,7 +7,9 @@ import numpy as np
 
 from monochord.fits import StepInfo
 from monochord.reports._svg import Canvas, figure, span_of
+from monochord.spectra import brief
 
+ROUNDING = 1e-12
 SHOWN = 4.0  # of the interquartile range below the median of the ELBOs: the first ones may be far down
 
 
@@ -32,7 +34,7 @@ def _elbo(steps, gradients) -> str:
     canvas.line(gradients[kept], values[kept], "c0 thin")
     canvas.dots(gradients[kept], values[kept], "c0")
     lost = int((~kept).sum())
-    last = steps[-1].elbo
+    last = brief(steps[-1].elbo)
     caption = f"Evidence lower bound after each step, with its standard error; at the end {last}."
     if lost:
         caption += f" Early steps below the frame: {lost}."
@@ -42,13 +44,15 @@ def _elbo(steps, gradients) -> str:
 def _residual(steps, gradients) -> str:
     values = np.array([info.residual.value if info.residual is not None else np.nan for info in steps])
     errors = np.array([info.residual.standard_error if info.residual is not None else np.nan for info in steps])
+    if np.nanmax(values) < ROUNDING:
+        return "<p>The fit's score residual is zero to rounding: the log density is quadratic.</p>"
     low = np.maximum(values - np.nan_to_num(errors), values / 3.0)
     canvas = Canvas(span_of(gradients), span_of(np.concatenate([low, values]), is_log=True), log_y=True)
     canvas.axes("gradients of the fit", "score residual")
     canvas.error_bars(gradients, low, values + np.nan_to_num(errors), "c0 thin")
     canvas.line(gradients, values, "c0 thin")
     canvas.dots(gradients, values, "c0")
-    last = steps[-1].residual
+    last = brief(steps[-1].residual)
     return figure(
         "The fit's score residual",
         canvas.render(f"Score residual over {len(steps)} steps, ending at {last}."),

@@ -3,7 +3,7 @@
 import numpy as np
 
 from monochord.orbits import Orbits
-from monochord.reports._svg import Canvas, figure, shortened, span_of
+from monochord.reports._svg import Canvas, figure, span_of
 
 TITLES = {"identity": "A trajectory with no preconditioning", "fitted": "The same trajectory under the fitted metric"}
 KINDS = {"identity": "c1", "fitted": "c0"}
@@ -19,8 +19,7 @@ def orbit_figures(found: Orbits) -> str:
 def _picture(found: Orbits, name: str) -> str:
     limits = [_reach([found.draws[:, k], *(path[:, k] for path in found.paths.values())]) for k in (0, 1)]
     canvas = Canvas(limits[0], limits[1], height=300)
-    first, second = (shortened(text, 22) for text in found.names)
-    canvas.axes(f"widest direction (mostly {first}), sds", f"narrowest (mostly {second}), sds")
+    canvas.axes("along the widest direction, sds", "along the narrowest, sds")
     canvas.dots(found.draws[:, 0], found.draws[:, 1], "cloud")
     path = found.paths[name]
     inside = np.all([(path[:, k] > low) & (path[:, k] < high) for k, (low, high) in enumerate(limits)], axis=0)
@@ -41,7 +40,8 @@ def _picture(found: Orbits, name: str) -> str:
     return figure(
         TITLES[name],
         canvas.render(f"{words}, from the same start with the same momentum as the other picture."),
-        f"{words[0].upper()}{words[1:]}. Dots are draws; the large one is the start, the same in both pictures.{cut}",
+        f"{words[0].upper()}{words[1:]}. The widest direction is mostly {found.names[0]}, the narrowest mostly "
+        f"{found.names[1]}. Dots are draws; the large one is the start, the same in both pictures.{cut}",
     )
 
 

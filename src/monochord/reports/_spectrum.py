@@ -6,13 +6,12 @@ from html import escape
 import numpy as np
 
 from monochord.reports._svg import Canvas, figure, shortened, span_of
-from monochord.spectra import Direction, MetricSpectrum, Spectrum
-from monochord.spectra._text import brief
+from monochord.spectra import Direction, MetricSpectrum, Spectrum, brief
 
 ROW = 78  # user units a metric
 KINDS = {"identity": "c1", "diagonal": "c3", "fitted": "c0"}
 WORDS = {"identity": "no preconditioning", "diagonal": "best diagonal", "fitted": "fitted metric"}
-MAX_NAME = 50
+MAX_NAME = 44
 MAX_STROKES = 400  # of one row: more modes are thinned to quantiles
 HEADS = ("Metric", "κ", "Slowest period", "Largest stable step", "Gradients a draw, HMC", "Gradients a draw, NUTS")
 

@@ -7,6 +7,7 @@ import numpy as np
 
 from monochord.convergence import ESS_LIMIT
 from monochord.reports._material import Material, least_ess
+from monochord.spectra import brief
 
 BLIND = "No run can see a mode that none of its starts has found."
 
@@ -129,11 +130,11 @@ def saving(material: Material) -> str:
         return "The averaged curvature is not positive everywhere, so that no condition number can be given."
     bound = "at least " if rows["identity"].is_lower_bound else ""
     text = (
-        f"The stiffness κ (largest over smallest squared frequency) went from {bound}{plain(before.value)} with no "
-        f"preconditioning to {plain(after.value)} under the fitted metric."
+        f"The stiffness κ (largest over smallest squared frequency) went from {bound}{brief(before)} with no "
+        f"preconditioning to {brief(after)} under the fitted metric."
     )
     if "diagonal" in rows and math.isfinite(rows["diagonal"].kappa.value):
-        text += f" Rescaling each coordinate alone would have left {plain(rows['diagonal'].kappa.value)}."
+        text += f" Rescaling each coordinate alone would have left {brief(rows['diagonal'].kappa)}."
     return text
 
 
