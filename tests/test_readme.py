@@ -23,7 +23,7 @@ def test_the_first_example_runs_and_prints_what_it_says(capsys):
     assert names["data"].sample_stats.attrs["status"] == "target ESS reached"
 
 
-@pytest.mark.parametrize("verb", ["sample", "fit", "spectrum", "demo"])
+@pytest.mark.parametrize("verb", ["sample", "fit", "spectrum", "demo", "report"])
 def test_every_verb_documents_json_and_exit_codes(verb):
     """Catches: a command without --json or without its exit codes in --help."""
     from monochord.cli._app import app

@@ -31,10 +31,13 @@ _HOMES = {
     ),
     "monochord.summaries": ("R_HAT_LIMIT", "doubts", "is_trustworthy", "summary"),
 }  # fmt: skip
+_MODULES = ("plot",)  # themselves public
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
+_HOME_OF |= {name: f"monochord.{name}" for name in _MODULES}
 __all__ = sorted(_HOME_OF)  # pyright: ignore[reportUnsupportedDunderAll]
 
 if TYPE_CHECKING:
+    from monochord import plot as plot
     from monochord._arviz import write_netcdf as write_netcdf
     from monochord.errors import DataError as DataError
     from monochord.errors import MissingPackage as MissingPackage
@@ -79,7 +82,8 @@ def __getattr__(name: str):
     if name not in _HOME_OF:
         raise AttributeError(f"module 'monochord' has no attribute {name!r}")
     started = _perf_counter()
-    value = getattr(_import_module(_HOME_OF[name]), name)
+    home = _import_module(_HOME_OF[name])
+    value = home if name in _MODULES else getattr(home, name)
     if name not in globals():
         from monochord.timing import import_finished
 

@@ -56,6 +56,13 @@ class _Group(TyperGroup):
             code = 2
         sys.exit(code or 0)
 
+    def parse_args(self, ctx, args):
+        """Nothing asked for: what to do next, and no error."""
+        if not args and not ctx.resilient_parsing:
+            print(NEXT, end="")
+            ctx.exit(0)
+        return super().parse_args(ctx, args)
+
 
 app = typer.Typer(
     cls=_Group,
@@ -65,7 +72,6 @@ app = typer.Typer(
         "monochord sample model.py --data data.json --output run.nc --report run.html",
         "monochord report run.nc model.py --data data.json",
     ),
-    invoke_without_command=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
@@ -78,13 +84,6 @@ Progress = Annotated[bool, typer.Option("--progress/--no-progress", help="Progre
 Cache = Annotated[bool, typer.Option("--compile-cache/--no-compile-cache", help="Keep compiled programs in the user's cache folder.")]  # fmt: skip
 Report = Annotated[Optional[Path], typer.Option("--report", help="Write one HTML page about it here; an earlier report is replaced.", show_default=False)]  # fmt: skip
 Metric = Annotated[str, typer.Option(help="auto, identity, diagonal, dense or low_rank.")]
-
-
-@app.callback()
-def main(context: typer.Context) -> None:
-    """Hamiltonian Monte Carlo made fast by a variational metric."""
-    if context.invoked_subcommand is None:
-        print(NEXT, end="")
 
 
 @app.command(
