@@ -18,6 +18,7 @@ _HOMES = {
     "monochord.pipeline": ("check", "doctor", "fit", "fit_many", "spectrum", "target"),
     "monochord.runs": ("extend", "sample"),
     "monochord.groups": ("add_groups",),
+    "monochord.reports": ("report",),
     "monochord._arviz": ("write_netcdf",),
     "monochord.comparison": ("Comparison", "compare"),
     "monochord.errors": ("DataError", "MissingPackage", "ModelError", "MonochordError", "OptionError", "OutputError"),
@@ -32,10 +33,13 @@ _HOMES = {
     ),
     "monochord.summaries": ("R_HAT_LIMIT", "doubts", "is_trustworthy", "summary"),
 }  # fmt: skip
+_MODULES = ("plot",)  # themselves public
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
+_HOME_OF |= {name: f"monochord.{name}" for name in _MODULES}
 __all__ = sorted(_HOME_OF)  # pyright: ignore[reportUnsupportedDunderAll]
 
 if TYPE_CHECKING:
+    from monochord import plot as plot
     from monochord._arviz import write_netcdf as write_netcdf
     from monochord.comparison import Comparison as Comparison
     from monochord.comparison import compare as compare
@@ -71,6 +75,7 @@ if TYPE_CHECKING:
     from monochord.pipeline import fit_many as fit_many
     from monochord.pipeline import spectrum as spectrum
     from monochord.pipeline import target as target
+    from monochord.reports import report as report
     from monochord.runs import extend as extend
     from monochord.runs import sample as sample
     from monochord.summaries import R_HAT_LIMIT as R_HAT_LIMIT
@@ -83,7 +88,8 @@ def __getattr__(name: str):
     if name not in _HOME_OF:
         raise AttributeError(f"module 'monochord' has no attribute {name!r}")
     started = _perf_counter()
-    value = getattr(_import_module(_HOME_OF[name]), name)
+    home = _import_module(_HOME_OF[name])
+    value = home if name in _MODULES else getattr(home, name)
     if name not in globals():
         from monochord.timing import import_finished
 

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from monochord.errors import OutputError
+from monochord.errors import DataError, OutputError
 
 INTERVAL = 0.94  # ArviZ's long-standing default
 TAIL = (0.05, 0.95)  # tail ESS of the 5 % and 95 % quantiles; arviz-stats' own default differs
@@ -203,7 +203,7 @@ def check_output(path: str | os.PathLike, force: bool = False) -> Path:
 
 
 def write_netcdf(tree, path: str | os.PathLike, force: bool = False) -> None:
-    """Write the DataTree under a temporary name in the same folder, sync, and move it into place: all or nothing.
+    """Write the DataTree, all or nothing.
 
     The file is put together in memory first, as HDF5 does not survive a full disk.
 
@@ -211,7 +211,15 @@ def write_netcdf(tree, path: str | os.PathLike, force: bool = False) -> None:
     `path` is untouched.
     """
     path = check_output(path, force)
-    content = tree.to_netcdf(None, engine="h5netcdf")
+    write_file(tree.to_netcdf(None, engine="h5netcdf"), path, force)
+
+
+def write_file(content: bytes | memoryview, path: str | os.PathLike, force: bool = False) -> None:
+    """Write `content` under a temporary name in the same folder, sync, and move it into place: all or nothing.
+
+    **Raises** `OutputError` as `write_netcdf` does.
+    """
+    path = check_output(path, force)
     temporary = path.with_name(f".monochord-{os.getpid()}.part")
     try:
         with open(temporary, "wb") as file:
@@ -226,6 +234,30 @@ def write_netcdf(tree, path: str | os.PathLike, force: bool = False) -> None:
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
+
+
+def read_netcdf(path: str | os.PathLike):
+    """The DataTree in a file, in memory.
+
+    **Raises** `DataError` where the file is missing, is no netCDF, or holds no run.
+    """
+    import xarray
+
+    path = Path(path)
+    if not path.is_file():
+        raise DataError(f"the result `{path}` does not exist or is no file. A run is one netCDF file. Check the path.")
+    try:
+        with xarray.open_datatree(path, engine="h5netcdf") as tree:
+            found = tree.load()
+    except (OSError, ValueError, KeyError, RuntimeError) as error:
+        raise DataError(
+            f"the result `{path}` cannot be read ({type(error).__name__}: {error}). A run is a netCDF file that "
+            "`monochord.write_netcdf` or `monochord sample --output` wrote. Check the file."
+        ) from None
+    for group in ("posterior", "sample_stats"):
+        if group not in found.children:
+            raise DataError(f"the file `{path}` has no group `{group}`. A run of Monochord has one. Check the file.")
+    return found
 
 
 def _exists(path: Path) -> OutputError:

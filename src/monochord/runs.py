@@ -1,5 +1,6 @@
 """The public verbs that draw: `sample` and `extend`. They join fit, plan, chains and output, and hold no mathematics."""
 
+import dataclasses
 import json
 from collections.abc import Callable
 from typing import Any
@@ -22,6 +23,7 @@ from monochord.plan import SampleOptions, plan
 from monochord.progress import Reporter, reporter
 from monochord.sampling import SamplerSettings
 from monochord.targets import AbstractTarget, check_signature
+from monochord.traces import add_traces, keep_traces
 
 
 def sample(
@@ -85,8 +87,22 @@ def sample(
         drawn = sampling.run_chains(key, target, begun, cost + spent, settings, judged, report.sampling)
         report.sampling_done(drawn)
     name = metric if isinstance(metric, str) else type(metric).__name__
-    attributes = attributes_of(target, known, drawn, seed, name, note)
-    return to_output(target, drawn.segment, drawn.standpoint, attributes)
+    attributes = attributes_of(target, known, drawn, seed, name, note) | {"call": _call(options, seed, fit)}
+    return add_traces(to_output(target, drawn.segment, drawn.standpoint, attributes), known, drawn)
+
+
+def _call(options: SampleOptions, seed: int, fit) -> str:
+    """The call that makes this run again, as far as text can say it: what differs from the defaults."""
+    given = "" if fit is None or fit is True else f", fit={fit if fit is False else '…'}"
+    changed = [
+        (field.name, getattr(options, field.name))
+        for field in dataclasses.fields(options)
+        if getattr(options, field.name) != field.default
+    ]
+    stated = "".join(
+        f", {name}={value!r}" if isinstance(value, (str, int, float)) else f", {name}=…" for name, value in changed
+    )
+    return f"mc.sample(model, seed={seed}{given}{stated})"
 
 
 def _fit_for(target, fit, seed: int, options, starts, report) -> tuple[FitResult | None, Cost, str]:
@@ -169,7 +185,7 @@ def extend(
         )
         report.sampling_done(drawn)
     joined = sampling.Segment(*(np.concatenate(pair, axis=1) for pair in zip(before, drawn.segment, strict=True)))
-    return to_output(target, joined, drawn.standpoint, attributes | _added(attributes, drawn))
+    return keep_traces(to_output(target, joined, drawn.standpoint, attributes | _added(attributes, drawn)), data)
 
 
 def _added(attributes: dict[str, Any], drawn) -> dict[str, Any]:

@@ -122,7 +122,7 @@ def test_csv_schema(gaussian, tmp_path):
 
 def test_figure(gaussian, tmp_path):
     """Catches: an image that is empty or of another kind than its name says."""
-    pytest.importorskip("matplotlib", reason="pip install 'monochord[plots]'")
+    pytest.importorskip("matplotlib", reason="pip install 'monochord[plot]'")
     path = gaussian.figure(tmp_path / "figure.png")
     assert path.read_bytes().startswith(b"\x89PNG")
     assert path.stat().st_size > 10_000

@@ -8,6 +8,7 @@ from typing import Annotated, Optional
 import typer
 from typer.core import TyperGroup
 
+from monochord.cli import _invocation
 from monochord.cli._guard import guarded
 
 EXIT_CODES = (
@@ -19,11 +20,30 @@ DOCTOR_EXIT_CODES = (
 )
 
 
+NEXT = """monochord fits a metric, shows what it is worth, and samples. What to do next:
+
+  monochord demo                                    the whole way on real data, in a minute
+  monochord sample model.py --data data.json        your own model: NumPyro or JAX in a Python file
+                   --output run.nc --report run.html
+  monochord fit model.py --data data.json           only the fit and its verdict
+  monochord spectrum model.py --data data.json      what the metric is worth, before you draw
+  monochord report run.nc model.py                  one HTML page about a run
+  monochord sample --help                           options, examples, exit codes
+  monochord --install-completion                    completion in your shell
+"""
+
+
+def _epilog(*examples: str) -> str:
+    """Examples, then the exit codes; a blank line apart, as the help joins single lines."""
+    return "\n\n".join(["Examples:", *examples, EXIT_CODES])
+
+
 class _Group(TyperGroup):
-    """Says what the parser refuses as JSON too, where that was asked for."""
+    """Keeps the command line, and says what the parser refuses as JSON too, where that was asked for."""
 
     def main(self, *args, **options):
         given = options.get("args") or (args[0] if args else None)
+        _invocation.remember(given)
         if "--json" not in (sys.argv[1:] if given is None else given):
             return super().main(*args, **options)
         try:
@@ -39,13 +59,22 @@ class _Group(TyperGroup):
             code = 2
         sys.exit(code or 0)
 
+    def parse_args(self, ctx, args):
+        """Nothing asked for: what to do next, and no error."""
+        if not args and not ctx.resilient_parsing:
+            print(NEXT, end="")
+            ctx.exit(0)
+        return super().parse_args(ctx, args)
+
 
 app = typer.Typer(
     cls=_Group,
     help="Hamiltonian Monte Carlo made fast by a variational metric.",
-    epilog=EXIT_CODES,
-    no_args_is_help=True,
-    add_completion=False,
+    epilog=_epilog(
+        "monochord demo",
+        "monochord sample model.py --data data.json --output run.nc --report run.html",
+        "monochord report run.nc model.py --data data.json",
+    ),
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
@@ -56,16 +85,24 @@ Seed = Annotated[Optional[int], typer.Option(help="Seed; drawn from the system a
 Json = Annotated[bool, typer.Option("--json", help="One JSON object on standard output, nothing else there.")]
 Progress = Annotated[bool, typer.Option("--progress/--no-progress", help="Progress on standard error.")]
 Cache = Annotated[bool, typer.Option("--compile-cache/--no-compile-cache", help="Keep compiled programs in the user's cache folder.")]  # fmt: skip
+Report = Annotated[Optional[Path], typer.Option("--report", help="Write one HTML page about it here; an earlier report is replaced.", show_default=False)]  # fmt: skip
 Metric = Annotated[str, typer.Option(help="auto, identity, diagonal, dense or low_rank.")]
 
 
-@app.command(epilog=EXIT_CODES)
+@app.command(
+    epilog=_epilog(
+        "monochord sample model.py --data data.json --output run.nc",
+        "monochord sample model.py --report run.html --target-ess 1000 --max-time 600",
+        "monochord sample model.py --chains 8 --draws 1000 --kernel nuts --seed 1 --json",
+    )
+)
 def sample(
     model: Model,
     data: Data = None,
     output: Annotated[
         Optional[Path], typer.Option("--output", "-o", help="netCDF file for the ArviZ DataTree.", show_default=False)
     ] = None,  # fmt: skip
+    report: Report = None,
     force: Annotated[bool, typer.Option("--force", help="Replace the output file if it exists.")] = False,
     chains: Annotated[int, typer.Option(help="Number of chains.")] = 4,
     draws: Annotated[
@@ -121,16 +158,21 @@ def sample(
                 "target_accept": target_accept, "step_size": step_size, "max_tree_depth": max_tree_depth,
                 "max_draws": max_draws, "max_gradients": max_gradients, "max_time": max_time,
             },
-            no_fit=no_fit,
+            no_fit=no_fit, report=report,
         )  # fmt: skip
 
 
-@app.command(epilog=EXIT_CODES)
+@app.command(
+    epilog=_epilog(
+        "monochord fit model.py --data data.json", "monochord fit model.py --metric low_rank --seed 1 --json"
+    )
+)
 def fit(
     model: Model,
     data: Data = None,
     seed: Seed = None,
     metric: Metric = "auto",
+    report: Report = None,
     json: Json = False,
     progress: Progress = True,
     compile_cache: Cache = True,
@@ -139,10 +181,16 @@ def fit(
     with guarded(model, json):
         from monochord.cli import _commands
 
-        _commands.fit(model, data, seed=seed, metric=metric, json=json, progress=progress, compile_cache=compile_cache)
+        _commands.fit(
+            model, data, seed=seed, metric=metric, json=json, progress=progress, compile_cache=compile_cache, report=report
+        )  # fmt: skip
 
 
-@app.command(epilog=EXIT_CODES)
+@app.command(
+    epilog=_epilog(
+        "monochord spectrum model.py --data data.json", "monochord spectrum model.py --at mean --report spectrum.html"
+    )
+)
 def spectrum(
     model: Model,
     data: Data = None,
@@ -150,6 +198,7 @@ def spectrum(
     metric: Metric = "auto",
     target_accept: Annotated[float, typer.Option(help="Acceptance for which step sizes are given.")] = 0.8,
     at: Annotated[str, typer.Option(help="Where Hessians are taken: fit (averaged over its draws) or mean.")] = "fit",
+    report: Report = None,
     json: Json = False,
     progress: Progress = True,
     compile_cache: Cache = True,
@@ -160,7 +209,7 @@ def spectrum(
 
         _commands.spectrum(
             model, data, seed=seed, metric=metric, target_accept=target_accept, at=at, json=json, progress=progress,
-            compile_cache=compile_cache,
+            compile_cache=compile_cache, report=report,
         )  # fmt: skip
 
 
@@ -209,11 +258,12 @@ def compare(
         )  # fmt: skip
 
 
-@app.command(epilog=EXIT_CODES)
+@app.command(epilog=_epilog("monochord demo", "monochord demo --output demo.nc --report demo.html"))
 def demo(
     output: Annotated[Path, typer.Option("--output", "-o", help="netCDF file to write; replaced if it exists.")] = Path(
         "posterior.nc"
     ),  # fmt: skip
+    report: Report = None,
     seed: Annotated[int, typer.Option(help="Seed.")] = 0,
     json: Json = False,
     progress: Progress = True,
@@ -228,5 +278,34 @@ def demo(
 
         _commands.sample(
             model, None, output=output, force=True, json=json, progress=progress, compile_cache=compile_cache,
-            show_spectrum=True, seed=seed,
+            show_spectrum=True, seed=seed, report=report,
         )  # fmt: skip
+
+
+@app.command(
+    epilog=_epilog("monochord report run.nc", "monochord report run.nc model.py --data data.json --output run.html")
+)
+def report(
+    run: Annotated[
+        Path,
+        typer.Argument(help="netCDF file of `monochord sample --output` or `mc.write_netcdf`.", show_default=False),
+    ],
+    model: Annotated[
+        Optional[Path],
+        typer.Argument(
+            help="The run's model file: the page then has the spectrum, trajectories and checks.", show_default=False
+        ),
+    ] = None,
+    data: Data = None,
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="HTML file to write; an earlier report is replaced.")
+    ] = Path("report.html"),
+    force: Annotated[bool, typer.Option("--force", help="Replace the output file even if it is no report.")] = False,
+    json: Json = False,
+    compile_cache: Cache = True,
+) -> None:
+    """Write one HTML page about a run that was kept."""  # fmt: skip
+    with guarded(model or run, json):
+        from monochord.cli import _commands
+
+        _commands.report(run, model, data, output=output, force=force, json=json, compile_cache=compile_cache)

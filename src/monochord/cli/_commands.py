@@ -14,8 +14,9 @@ _STARTED = time.perf_counter()
 import typer  # noqa: E402
 
 import monochord as mc  # noqa: E402
-from monochord._arviz import check_output, write_netcdf  # noqa: E402
-from monochord.cli import _print  # noqa: E402
+from monochord import reports  # noqa: E402
+from monochord._arviz import check_output, read_netcdf, write_netcdf  # noqa: E402
+from monochord.cli import _invocation, _print  # noqa: E402
 from monochord.cli._model_file import load_target  # noqa: E402
 from monochord.errors import ModelError, OutputError  # noqa: E402
 from monochord.plan import SampleOptions  # noqa: E402
@@ -79,37 +80,41 @@ def doctor(model, data, *, seed, json, compile_cache) -> None:
         raise typer.Exit(3)
 
 
-def fit(model, data, *, seed, metric, json, progress, compile_cache) -> None:
+def fit(model, data, *, seed, metric, json, progress, compile_cache, report=None) -> None:
     """`monochord fit`."""
     family, seed, say = _family(metric), _seed(seed), _print.speaker(json)
+    _check_report(report)
     with _quiet(json):
         target = _load(model, data, compile_cache)
         say(f"seed {seed}")
         findings = _checked(target, seed, say)
         result = mc.fit(target, seed=seed, family=family, progress=progress)
+        if not json:
+            _print.fit(result)
+        page = _report(report, result, target, model, seed, say, findings=findings)
     if json:
-        print(json_module.dumps({"findings": _plain(findings), **_print.fit_record(result)}))
-    else:
-        _print.fit(result)
+        print(json_module.dumps({"findings": _plain(findings), **_print.fit_record(result), **page}))
 
 
-def spectrum(model, data, *, seed, metric, target_accept, at, json, progress, compile_cache) -> None:
+def spectrum(model, data, *, seed, metric, target_accept, at, json, progress, compile_cache, report=None) -> None:
     """`monochord spectrum`."""
     family, seed, say = _family(metric), _seed(seed), _print.speaker(json)
     check_fraction("target_accept", target_accept)
     check_choice("at", at, ("fit", "mean"))
+    _check_report(report)
     with _quiet(json):
         target = _load(model, data, compile_cache)
         say(f"seed {seed}")
         findings = _checked(target, seed, say)
         result = mc.fit(target, seed=seed, family=family, progress=progress)
         figures = mc.spectrum(target, result, seed=seed, target_accept=target_accept, at=at)
+        if not json:
+            _print.fit(result)
+            _print.spectrum(figures)
+        page = _report(report, result, target, model, seed, say, findings=findings, spectrum=figures)
     if json:
         record = {"findings": _plain(findings), "fit": _print.fit_record(result), **_print.spectrum_record(figures)}
-        print(json_module.dumps(record))
-    else:
-        _print.fit(result)
-        _print.spectrum(figures)
+        print(json_module.dumps({**record, **page}))
 
 
 def compare(
@@ -157,14 +162,16 @@ def compare(
 
 
 def sample(
-    model, data, *, output, force, json, progress, compile_cache, seed, options=None, show_spectrum=False, no_fit=False
-) -> None:
+    model, data, *, output, force, json, progress, compile_cache, seed, options=None, show_spectrum=False, no_fit=False,
+    report=None,
+) -> None:  # fmt: skip
     """`monochord sample`, and `monochord demo` with its spectrum shown."""
     options = options or {}
     seed, say = _seed(seed), _print.speaker(json)
     SampleOptions(**options)  # refused before any work
     if output is not None:
         check_output(output, force)
+    _check_report(report)
     with _quiet(json):
         target = _load(model, data, compile_cache)
         say(f"seed {seed}")
@@ -177,21 +184,55 @@ def sample(
                 _print.fit(result)
                 _print.spectrum(figures)
         tree = mc.sample(target, fit=result, seed=seed, progress=progress, **options)
+        tree["sample_stats"].attrs["command"] = _invocation.command(seed)
         written = _write(tree, output, force)
         rows = mc.summary(tree)
         doubts = mc.doubts(tree, rows)
+        if not json:
+            _print.summary(tree, rows, doubts, findings.gradients)
+            if figures is not None:
+                _print.prediction(tree, rows, figures)
+            if written:
+                print(f"\nwritten to {written}")
+        page = _report(
+            report, tree, target, model, seed, say, findings=findings, spectrum=figures, fit=result or None, rows=rows
+        )
     if json:
         record = _print.sample_record(tree, rows, doubts, str(written) if written else None)
         record["gradients_check"] = findings.gradients
         extra = {"spectrum": _print.spectrum_record(figures)} if figures is not None else {}
-        print(json_module.dumps({"findings": _plain(findings), **record, **extra}))
-    else:
-        _print.summary(tree, rows, doubts, findings.gradients)
-        if figures is not None:
-            _print.prediction(tree, rows, figures)
-        if written:
-            print(f"\nwritten to {written}")
+        print(json_module.dumps({"findings": _plain(findings), **record, **extra, **page}))
     _exit(tree, rows)
+
+
+def report(run: Path, model: Path | None, data, *, output: Path, force: bool, json: bool, compile_cache: bool) -> None:
+    """`monochord report`."""
+    reports.check_place(output, force)
+    tree = read_netcdf(run)
+    with _quiet(json):
+        target = _load(model, data, compile_cache) if model is not None else None
+        path = mc.report(tree, target, path=output, force=force, title=f"Posterior of {run.stem}")
+    if json:
+        print(json_module.dumps({"report": str(path), "bytes": path.stat().st_size}))
+    else:
+        print(f"report written to {path}")
+
+
+def _check_report(path: Path | None) -> None:
+    if path is not None:
+        reports.check_place(path)
+
+
+def _report(path: Path | None, result, target, model: Path, seed: int, say, **known) -> dict:
+    """Write the page, if one is wanted; what --json says of it."""
+    if path is None:
+        return {}
+    title = f"Posterior of {model.stem}"
+    written = mc.report(
+        result, target, path=path, title=title, command=_invocation.command(seed), seed=seed, **known
+    )  # fmt: skip
+    say(f"report written to {written}")
+    return {"report": str(written)}
 
 
 @contextlib.contextmanager

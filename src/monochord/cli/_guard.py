@@ -8,6 +8,7 @@ from pathlib import Path
 
 import typer
 
+MAX_LINES, FIRST_LINES, MAX_LINE = 22, 6, 800  # of an error: a terminal has 24 lines
 INTERRUPTED = "Interrupted before any draw was kept."
 
 
@@ -39,10 +40,23 @@ def guarded(model_path: Path, json: bool):
 
 
 def _say(text: str, json: bool, code: int) -> None:
+    text = one_screen(text)
     if json:
         print(json_module.dumps({"error": text, "exit_code": code}))
     print(text if code == 130 else f"error: {text}", file=sys.stderr)
     raise typer.Exit(code)
+
+
+def one_screen(text: str) -> str:
+    """`text` without its middle where it is longer than a screen: the first lines say what, the last ones where."""
+    lines = [
+        line if len(line) <= MAX_LINE else f"{line[: MAX_LINE // 2]} … {line[-MAX_LINE // 2 :]}"
+        for line in text.splitlines()
+    ]
+    if len(lines) <= MAX_LINES:
+        return "\n".join(lines)
+    left_out = len(lines) - MAX_LINES + 1
+    return "\n".join([*lines[:FIRST_LINES], f"  … {left_out} lines left out …", *lines[FIRST_LINES - MAX_LINES + 1 :]])
 
 
 def _bad_input(error: Exception, model_path: Path) -> str | None:

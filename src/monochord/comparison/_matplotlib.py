@@ -15,7 +15,7 @@ def check_matplotlib() -> None:
     try:
         import matplotlib  # noqa: F401
     except ImportError:
-        raise MissingPackage("matplotlib", "a figure", "plots") from None
+        raise MissingPackage("matplotlib", "a figure", "plot") from None
 
 
 def write_figure(comparison: Comparison, path: Path) -> None:

@@ -1,7 +1,7 @@
 """Use it: chains of NUTS or jittered-length HMC under a metric."""
 
 from monochord.sampling._blackjax_energy import energy_errors
-from monochord.sampling._chains import Chains, SamplingInfo, Segment, concatenate
+from monochord.sampling._chains import Chains, Piece, SamplingInfo, Segment, concatenate
 from monochord.sampling._evidence import Evidence, EvidenceSum
 from monochord.sampling._pilot import Pilot
 from monochord.sampling._probes import moved_points
@@ -18,6 +18,7 @@ __all__ = [
     "Draws",
     "Evidence",
     "EvidenceSum",
+    "Piece",
     "Pilot",
     "Refine",
     "SamplerSettings",

@@ -135,3 +135,13 @@ class SamplingInfo(NamedTuple):
     target_ess: float | None = None
     seconds: float = 0.0
     kernel: str = "nuts"
+
+
+class Piece(NamedTuple):
+    """A few iterations of warm-up: counts so far, and the mean acceptance and step size (first chain) of these."""
+
+    iterations: int
+    gradients: int
+    acceptance: float
+    step_size: float
+    num_refinements: int
