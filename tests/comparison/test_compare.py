@@ -131,7 +131,7 @@ def test_figure(gaussian, tmp_path):
 def test_figure_without_matplotlib(gaussian, tmp_path, monkeypatch):
     """Catches: a bare ImportError."""
     monkeypatch.setitem(sys.modules, "matplotlib", None)
-    with pytest.raises(mc.MissingPackage, match=r"pip install 'monochord\[plots\]'"):
+    with pytest.raises(mc.MissingPackage, match=r"pip install 'monochord\[plot\]'"):
         gaussian.figure(tmp_path / "figure.png")
 
 
