@@ -39,17 +39,15 @@ def with_map(
 ) -> FitResult:
     """The best of `linear` and of fits in the coordinates of learned maps, with the cost of all.
 
-    Host targets, whose functions lie outside JAX, have none. Learning spends nothing; each further fit and the points of a second round are charged. Without structure in the
-    points the linear fit comes back as it is.
+    Learning spends nothing; each further fit and the points of a second round are charged. Without structure in the points
+    the linear fit comes back as it is, and so does that of a host target, whose functions lie outside JAX.
     """
     if not wants_map(linear) or linear.gaussian is None or isinstance(target, HostTarget):
         return linear
     best, latest, cost = linear, linear, linear.cost
-    points, known, coupling = linear.draws, None, couplings(linear.gaussian)
+    points, known, coupling = linear.draws, None, None
     for number in range(MAX_ROUNDS):
-        assert latest.gaussian is not None and latest.draws is not None
-        with np.errstate(all="ignore"):
-            learned = learned_map(latest.gaussian, latest.draws, points, coupling, known)
+        learned = _learned(latest, points, coupling, known)
         if learned is None:
             break
         along, known = learned
@@ -62,9 +60,20 @@ def with_map(
         if best.verdict == "trust" or latest.draws is None:
             break
         if number + 1 < MAX_ROUNDS:
+            coupling = couplings(linear.gaussian)
             points = evaluate(target, along.place(latest.draws.x))
             cost = cost + Cost(len(points.x), idle_lanes(len(points.x)))
     return dataclasses.replace(best, cost=cost)
+
+
+def _learned(fit: FitResult, points, coupling, known):
+    """`learned_map`; no map where its regressions fail."""
+    assert fit.gaussian is not None and fit.draws is not None
+    try:
+        with np.errstate(all="ignore"):
+            return learned_map(fit.gaussian, fit.draws, points, coupling, known)
+    except np.linalg.LinAlgError:
+        return None
 
 
 def is_better(fit: FitResult, than: FitResult) -> bool:

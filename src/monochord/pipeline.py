@@ -120,7 +120,7 @@ def fit(
     not arrive: look at `status` and `verdict`. With `maps=True` the default
     algorithm, where the linear fit is refused or leaves much of the score unexplained, also looks for a map that takes out
     scales and locations which depend on other coordinates (funnels, centred hierarchies, curved valleys), and keeps the fit in
-    its coordinates if that is better: `fit.map`.
+    its coordinates if that is better: `fit.map`. Models whose functions lie outside JAX have none.
 
     **Raises** `ModelError` when the density is nowhere finite at the starts.
     """

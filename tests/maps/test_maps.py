@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import monochord as mc
-from monochord.maps import ConditionalMap, MappedTarget, learned_map, map_arrays, map_from_arrays, mapped
+from monochord.maps import ConditionalMap, MappedTarget, _learn, learned_map, map_arrays, map_from_arrays, mapped
 from monochord.maps._regression import Design, _residuals
 from monochord.testing import funnel_target, gaussian_target
 
@@ -118,3 +118,23 @@ def test_a_mapped_target_is_the_same_posterior(funnel):
     np.testing.assert_allclose(there.log_density(u), target.log_density(x) + log_det, rtol=1e-12)
     np.testing.assert_allclose(there.constrain(u)["v"], target.constrain(x)["v"], rtol=1e-12)
     assert dataclasses.replace(fit, map=None).map is None
+
+
+def _fails(*_):
+    raise np.linalg.LinAlgError("singular")
+
+
+@pytest.mark.parametrize("limit", [1000, 5])
+def test_a_fit_outlives_a_map_that_cannot_be_learned(monkeypatch, limit):
+    """Catches: a failed regression that ends the fit; a dense matrix made before the limit on dimensions is looked at."""
+    monkeypatch.setattr("monochord.maps._learn.MAX_DIM", limit)
+    monkeypatch.setattr(
+        "monochord.maps._learn.conditional_fit" if limit > DIM else "monochord.maps._learn.couplings", _fails
+    )
+    fit = mc.fit(funnel_target(DIM), seed=0, maps=True)
+    assert fit.verdict == "do not use" and fit.map is None
+
+
+def test_coefficients_stand_where_the_regression_puts_them():
+    empty = np.zeros((1, 1, 1 + _learn.NUM_SCALE)), np.zeros((1, 1, 1 + _learn.WIDTH + _learn.NUM_CURVED))
+    assert Design(*empty).cuts[:2] == (_learn.LOCATION, _learn.SECOND)

@@ -17,11 +17,11 @@ FEWEST_PAIRS = 20
 NUM_SCALE, NUM_CURVED, NUM_COUPLED = 3, 2, 5  # drivers of one coordinate at most, by kind
 COUPLED = 0.15  # change of a conditional mean, in deviations, for one deviation of another coordinate
 HUB = 3  # coordinates that lean on one, from which on it drives rather than is driven
-EXPLAINED = (
-    0.99  # correlation of a coordinate's score with its conditional's: below it a map moves the trouble elsewhere
-)
+EXPLAINED = 0.99  # correlation of a coordinate's score with its conditional's: below it trouble only moves elsewhere
 SIGNIFICANT = 3.0  # standard errors of a coefficient
 WIDTH = NUM_SCALE + NUM_CURVED + NUM_COUPLED
+LOCATION = 1 + NUM_SCALE  # where the coefficients of the first location begin, and of the second scale (`Design.cuts`)
+SECOND = LOCATION + 1 + WIDTH + NUM_CURVED
 FLOOR = 1e-20  # of a mean square: below it a coordinate is explained to rounding
 GAIN = 6.0  # log of the ratio of residuals times points, beyond the two of each coefficient: chance 1e-3 a coordinate
 
@@ -200,7 +200,6 @@ def _earns(fit: ConditionalFit, plain: ConditionalFit, place: int, parents: Pare
 
 def _pruned(fit: ConditionalFit, order, chosen: list[Parents], has_two) -> dict[int, Parents]:
     """Parents whose coefficients stand out of their noise; a coordinate whose scale and shape depend on none is no child."""
-    location, second = 1 + NUM_SCALE, 2 + NUM_SCALE + WIDTH + NUM_CURVED
     stands = np.abs(fit.theta) > SIGNIFICANT * fit.error
     kept = {}
     for place, i in enumerate(order):
@@ -208,9 +207,9 @@ def _pruned(fit: ConditionalFit, order, chosen: list[Parents], has_two) -> dict[
         scale = tuple(
             j
             for slot, j in enumerate(own.scale, 1)
-            if stands[place, slot] or (has_two[place] and stands[place, second + slot])
+            if stands[place, slot] or (has_two[place] and stands[place, SECOND + slot])
         )
-        curved = tuple(j for slot, j in enumerate(own.curved, 1 + WIDTH) if stands[place, location + slot])
+        curved = tuple(j for slot, j in enumerate(own.curved, 1 + WIDTH) if stands[place, LOCATION + slot])
         if scale or curved:
             kept[i] = Parents(scale, own.location, curved, bool(has_two[place] and scale))
     return kept
@@ -220,7 +219,7 @@ def _assembled(z, score, center, unit, parents: dict[int, Parents]) -> Condition
     """The map in the target's own units: u is a coordinate of unit scale about 0."""
     order = sorted(parents)
     fit = _fitted(z, score, order, [parents[i] for i in order])
-    first, second, last = 1 + NUM_SCALE, 2 + NUM_SCALE + WIDTH + NUM_CURVED, fit.theta.shape[1] - 1
+    last = fit.theta.shape[1] - 1
     dim = z.shape[1]
     drivers, level = np.tile(np.arange(dim)[:, None], (1, WIDTH)), np.zeros(dim, int)
     offset, log_scale, other_place, other_log_scale = (np.zeros(dim) for _ in range(4))
@@ -229,16 +228,16 @@ def _assembled(z, score, center, unit, parents: dict[int, Parents]) -> Condition
     for theta, i in zip(fit.theta, order, strict=True):
         own = parents[i]
         level[i] = 1
-        offset[i], other_place[i] = center[i] + unit[i] * theta[[first, last]]
-        log_scale[i], other_log_scale[i] = math.log(unit[i]) + theta[[0, second]]
+        offset[i], other_place[i] = center[i] + unit[i] * theta[[LOCATION, last]]
+        log_scale[i], other_log_scale[i] = math.log(unit[i]) + theta[[0, SECOND]]
         for slot, j in enumerate(own.location):
             drivers[i, slot] = j
-            location[i, slot] = unit[i] * theta[first + 1 + slot]
+            location[i, slot] = unit[i] * theta[LOCATION + 1 + slot]
             if j in own.scale:
                 place = 1 + own.scale.index(j)
-                scale[i, slot], other_scale[i, slot] = theta[place], theta[second + place]
+                scale[i, slot], other_scale[i, slot] = theta[place], theta[SECOND + place]
             if j in own.curved:
-                curvature[i, slot] = unit[i] * theta[first + 1 + WIDTH + own.curved.index(j)]
+                curvature[i, slot] = unit[i] * theta[LOCATION + 1 + WIDTH + own.curved.index(j)]
     return ConditionalMap(
         drivers, level, center, unit, offset, location, curvature, log_scale, scale, other_place, other_log_scale, other_scale, 1
     )  # fmt: skip
