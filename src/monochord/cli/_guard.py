@@ -2,7 +2,9 @@
 
 import contextlib
 import json as json_module
+import signal
 import sys
+import threading
 import traceback
 from pathlib import Path
 
@@ -10,13 +12,15 @@ import typer
 
 MAX_LINES, FIRST_LINES, MAX_LINE = 22, 6, 800  # of an error: a terminal has 24 lines
 INTERRUPTED = "Interrupted before any draw was kept."
+REDELIVERY = 0.05  # seconds: by then the callback that lost an interrupt has returned
 
 
 @contextlib.contextmanager
 def guarded(model_path: Path, json: bool):
     """Bad input exits with 2, Ctrl-C with 130, and a bug of ours with 1 and its traceback."""
     try:
-        yield
+        with _interrupts_kept():
+            yield
     except typer.Exit:
         raise
     except KeyboardInterrupt:
@@ -37,6 +41,33 @@ def guarded(model_path: Path, json: bool):
             name = type(error).__name__
             _say(f"internal error: {name}: {error}. This is a bug in Monochord; please report it.", json, 1)
         _say(str(text), json, 2)
+
+
+@contextlib.contextmanager
+def _interrupts_kept():
+    """Deliver a Ctrl-C again that came while Python could not raise it, as in JAX's callback of the garbage collector.
+
+    Python drops exceptions there, so that the run would go on to its end.
+    """
+    pending: list[threading.Timer] = []
+    before = sys.unraisablehook
+
+    def unraisable(lost):
+        if lost.exc_type is KeyboardInterrupt:
+            timer = threading.Timer(REDELIVERY, signal.pthread_kill, (threading.main_thread().ident, signal.SIGINT))
+            timer.daemon = True
+            pending.append(timer)
+            timer.start()
+        else:
+            before(lost)
+
+    sys.unraisablehook = unraisable
+    try:
+        yield
+    finally:
+        sys.unraisablehook = before
+        for timer in pending:
+            timer.cancel()
 
 
 def _say(text: str, json: bool, code: int) -> None:
