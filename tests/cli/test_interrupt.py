@@ -135,6 +135,15 @@ def finish(process, leader) -> tuple[str, str]:
     return output.decode(), shown
 
 
+@pytest.fixture
+def listening():
+    """Python's own answer to SIGINT, which pytest-xdist's workers ignore."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("listening")
 def test_ctrl_c_inside_the_garbage_collector_is_not_lost(capsys):
     """Catches: a run that goes on to its end because Python drops an exception raised in a finaliser or a gc callback."""
 
