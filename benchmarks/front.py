@@ -71,14 +71,21 @@ def _losses(ours: dict, packages: dict[str, dict]) -> str:
     """Where a peer was right and ours was not or cost more, and where nobody was right."""
     others = {p: [c[p] for c in packages.values() if c.get(p) is not None] for p in ours}
     failed = [p for p in ours if ours[p] is None and others[p]]
-    dearer = [f"{p} ({ours[p] / min(others[p]):.1f} ×)" for p in ours if ours[p] is not None and others[p] and ours[p] > min(others[p])]
+    dearer = [
+        f"{p} ({ours[p] / min(others[p]):.1f} ×)"
+        for p in ours
+        if ours[p] is not None and others[p] and ours[p] > min(others[p])
+    ]
     nobody = [p for p in ours if ours[p] is None and not others[p]]
     only = [p for p in ours if ours[p] is not None and not others[p]]
     parts = {
         "Ours failed where a peer did not": failed, "Ours cost more than the cheapest peer": dearer,
         "Only ours was right": only, "Nobody was right": nobody,
     }  # fmt: skip
-    return " ".join(f"{head}: {', '.join(f'`{p}`' if ' ' not in p else p for p in names) or 'nowhere'}." for head, names in parts.items())
+    return " ".join(
+        f"{head}: {', '.join(f'`{p}`' if ' ' not in p else p for p in names) or 'nowhere'}."
+        for head, names in parts.items()
+    )
 
 
 def main() -> None:
@@ -95,7 +102,9 @@ def main() -> None:
         before, _, rest = options.readme.read_text().partition(MARKERS[0])
         after = rest.partition(MARKERS[1])[2]
         if not rest:
-            raise SystemExit(f"`{options.readme}` lacks the lines {MARKERS[0]} and {MARKERS[1]}: add them where the table belongs.")
+            raise SystemExit(
+                f"`{options.readme}` lacks the lines {MARKERS[0]} and {MARKERS[1]}: add them where the table belongs."
+            )
         options.readme.write_text(f"{before}{MARKERS[0]}\n\n{text}\n\n{MARKERS[1]}{after}")
     if options.plot:
         shown = [row for row in rows if row["method"] == OURS or not row["method"].startswith("monochord/")]

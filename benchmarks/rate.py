@@ -13,7 +13,18 @@ from unittest.mock import patch
 
 from benchmarks.run import make_row
 
-COLUMNS = ("method", "seed", "status", "reason", "gradients", "ess_bulk", "ess_tail", "ess_square", "bulk_a_gradient", "smallest_a_gradient")
+COLUMNS = (
+    "method",
+    "seed",
+    "status",
+    "reason",
+    "gradients",
+    "ess_bulk",
+    "ess_tail",
+    "ess_square",
+    "bulk_a_gradient",
+    "smallest_a_gradient",
+)
 METHODS = ("monochord/auto/nuts", "monochord/auto/auto", "blackjax/auto", "nutpie/low_rank")
 
 
@@ -25,7 +36,10 @@ def row_of(method: str, seed: int, options) -> dict:
         return {name: row.get(name) for name in COLUMNS}
     gradients = row["gradients_total"] + row["idle_lanes"]
     smallest = min(row["ess_bulk"], row["ess_tail"], row["ess_square"])
-    rates = {"bulk_a_gradient": round(row["ess_bulk"] / gradients, 4), "smallest_a_gradient": round(smallest / gradients, 4)}
+    rates = {
+        "bulk_a_gradient": round(row["ess_bulk"] / gradients, 4),
+        "smallest_a_gradient": round(smallest / gradients, 4),
+    }
     return {name: row.get(name) for name in COLUMNS} | {"gradients": gradients} | rates
 
 

@@ -20,7 +20,14 @@ import numpy as np
 from benchmarks.run import drop_half_line, make_row
 
 FOLDER = Path(__file__).parent
-METHODS = ("monochord/auto/auto", "nutpie/low_rank", "nutpie/diagonal", "numpyro/dense", "numpyro/diagonal", "blackjax/auto")
+METHODS = (
+    "monochord/auto/auto",
+    "nutpie/low_rank",
+    "nutpie/diagonal",
+    "numpyro/dense",
+    "numpyro/diagonal",
+    "blackjax/auto",
+)
 STAGES = ("fit", "warmup", "sampling")
 AXES = {
     "dim": ("spikes", (1e1, 1e2, 1e3, 1e4, 1e5)),
@@ -44,7 +51,9 @@ def setting(axis: str, size: float) -> tuple[str, dict[str, str]]:
 
 def is_exhausted(row: dict) -> bool:
     """Whether a larger size has no chance."""
-    return row["status"] == "failed" and any(word in row["reason"] for word in ("timed out", "hung", "crashed", "Memory"))
+    return row["status"] == "failed" and any(
+        word in row["reason"] for word in ("timed out", "hung", "crashed", "Memory")
+    )
 
 
 def read(path: Path) -> dict[tuple, dict]:
@@ -68,7 +77,9 @@ def make(options) -> None:
                         row = {"axis": axis, "size": size} | make_row(problem, method, 0, options)
                     with options.output.open("a") as file:
                         file.write(json.dumps(row) + "\n")
-                    print(axis, f"{size:.0e}", method, row["status"], row["reason"], row.get("grads_at_400"), flush=True)
+                    print(
+                        axis, f"{size:.0e}", method, row["status"], row["reason"], row.get("grads_at_400"), flush=True
+                    )
                 if is_exhausted(row):
                     break
 
@@ -135,9 +146,15 @@ def plot(rows: dict[tuple, dict], path: Path) -> None:
     figure, panels = plt.subplots(1, len(AXES), figsize=(4 * len(AXES), 3.6), sharey=True, layout="constrained")
     for panel, axis in zip(panels, AXES, strict=True):
         for place, method in enumerate(METHODS):
-            right = sorted((key[1], row["grads_at_400"]) for key, row in rows.items() if key[::2] == (axis, method) and row["status"] == "ok")
+            right = sorted(
+                (key[1], row["grads_at_400"])
+                for key, row in rows.items()
+                if key[::2] == (axis, method) and row["status"] == "ok"
+            )
             wide = 2.4 if method.startswith("monochord") else 1.2
-            panel.loglog(*zip(*right, strict=True), "o-", color=f"C{place}", lw=wide, ms=3.5, label=method) if right else None
+            panel.loglog(
+                *zip(*right, strict=True), "o-", color=f"C{place}", lw=wide, ms=3.5, label=method
+            ) if right else None
         panel.set_xlabel(LABELS[axis])
     panels[0].set_ylabel("gradients to an ESS of 400")
     panels[0].legend(fontsize=7)

@@ -26,7 +26,10 @@ def whole(row: dict, run: str) -> tuple[float, float]:
 
 def lines_of(rows: list[dict]) -> list[str]:
     """A line for each problem on which ours and a peer were right, and the geometric means."""
-    lines = ["| problem | load | run | ours | fastest peer | its seconds | ratio | ours beyond imports | ratio beyond imports |", "|---" * 9 + "|"]
+    lines = [
+        "| problem | load | run | ours | fastest peer | its seconds | ratio | ours beyond imports | ratio beyond imports |",
+        "|---" * 9 + "|",
+    ]
     ratios: dict[tuple[str, int], list[float]] = {}
     for problem in dict.fromkeys(row["problem"] for row in rows):
         here = [row for row in rows if row["problem"] == problem and "seconds_cold" in row and row["status"] == "ok"]
@@ -48,7 +51,9 @@ def lines_of(rows: list[dict]) -> list[str]:
             )
     for (run, place), values in ratios.items():
         what = "beyond imports" if place else "whole process"
-        lines.append(f"| geometric mean, {run}, {what} | | | | | | {geometric_mean(values):.2f} (worst {max(values):.2f}) | | |")
+        lines.append(
+            f"| geometric mean, {run}, {what} | | | | | | {geometric_mean(values):.2f} (worst {max(values):.2f}) | | |"
+        )
     return lines
 
 

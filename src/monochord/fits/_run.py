@@ -226,7 +226,7 @@ def _pareto_k(log_ratios) -> Estimate:
 
     The error is the asymptotic one of a generalised Pareto shape from M tail draws, (1 + k)/√M.
     """
-    from monochord._arviz import pareto_shape
+    from monochord.mixing import pareto_shape
 
     log_ratios = log_ratios[np.isfinite(log_ratios)]
     if len(log_ratios) and np.ptp(log_ratios) <= 1e-8 * (1.0 + np.max(np.abs(log_ratios))):

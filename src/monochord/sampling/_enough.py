@@ -6,8 +6,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from monochord._arviz import convergence
 from monochord.convergence import R_HAT_LIMIT, r_hat_limit
+from monochord.mixing import convergence
 from monochord.sampling._chains import Segment
 
 FIRST_LOOK = 100
@@ -16,7 +16,7 @@ GROWTH = 1.2  # of the draws between looks
 JUDGED = 32  # coordinates
 NUM_BATCHES = 5  # a chain
 COURTESY = 0.01  # of the time, for looks that only serve progress
-NUMBER_SECONDS = 1e-6  # that a look is taken to need for each number it judges
+NUMBER_SECONDS = 3e-7  # that a look is taken to need for each number it judges
 
 
 class Standing(NamedTuple):
@@ -35,7 +35,7 @@ class Standing(NamedTuple):
 class Monitor:
     """Judges the draws at `FIRST_LOOK`, and each time they have grown by `GROWTH`.
 
-    Of more than `JUDGED` coordinates only the `JUDGED` slowest are, by `slowest`: ArviZ takes a millisecond for each.
+    Of more than `JUDGED` coordinates only the `JUDGED` slowest are, by `slowest`: a look takes most of a millisecond for each.
     Chains of separate modes never agree: ESS and R̂ are then those within each group of chains, and the smallest
     ESS of a group counts for all in proportion to its chains.
     """

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from monochord._arviz import bulk_ess
+from monochord.mixing import bulk_ess
 from monochord.sampling._chains import Segment
 from monochord.sampling._enough import JUDGED, slowest
 from monochord.targets import Evaluations
