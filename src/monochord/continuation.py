@@ -40,6 +40,7 @@ def add_standpoint(tree, standpoint: Standpoint) -> None:
         "score": (("chain", "coordinate"), standpoint.ends.score),
         "step_size": (("chain",), np.array([tuning.step_size for tuning in standpoint.tunings])),
         "trajectory_length": (("chain",), np.array([tuning.trajectory_length for tuning in standpoint.tunings])),
+        "trajectory_jitter": (("chain",), np.array([tuning.jitter for tuning in standpoint.tunings])),
     }
     kinds = []
     for number, chains in enumerate(standpoint.groups):
@@ -81,7 +82,9 @@ def standpoint_of(tree) -> Standpoint:
         }
         metric = metric_from_arrays(kind, arrays)
         for chain in range(chains.start, chains.stop):
-            tunings.append(Tuning(metric, float(state["step_size"][chain]), float(state["trajectory_length"][chain])))
+            jitter = float(state["trajectory_jitter"][chain]) if "trajectory_jitter" in state else WIDE  # of older runs
+            length = float(state["trajectory_length"][chain])
+            tunings.append(Tuning(metric, float(state["step_size"][chain]), length, jitter))
     ends = Evaluations(*(np.asarray(state[name].values) for name in ("x", "log_density", "score")))
     return Standpoint(
         ends, int(state.attrs["iteration"]), str(state.attrs["kernel"]), int(state.attrs["max_tree_depth"]),

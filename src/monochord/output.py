@@ -67,6 +67,7 @@ def attributes_of(
         "warmup_restarts": draws.warmup.num_restarts,
         "step_size": draws.tuning.step_size,
         "trajectory_length": draws.tuning.trajectory_length,
+        "trajectory_jitter": draws.tuning.jitter,
         "verdict": judgement.name if judgement is not None else "no fit",
         "reasons": list(judgement.reasons) if judgement is not None else ["No fit was asked for."],
         "status": draws.status,

@@ -8,6 +8,7 @@ import numpy as np
 from monochord.gaussian import Gaussian
 from monochord.metrics import AbstractMetric
 from monochord.sampling._evidence import Evidence
+from monochord.spectra import WIDE
 from monochord.targets import Evaluations
 
 KERNELS = ("auto", "nuts", "hmc")
@@ -16,7 +17,7 @@ Refine = Callable[[Gaussian, Evaluations, np.ndarray], Gaussian]
 
 @dataclasses.dataclass(frozen=True)
 class Tuning:
-    """What sampling runs with: a metric, a step size, and for HMC a mean trajectory length.
+    """What sampling runs with: a metric, a step size, and for HMC a mean trajectory length and its jitter, a share of it.
 
     `step_size` and `trajectory_length` are in time units of the whitened space: one period of the
     slowest direction is 2π/ω_min.
@@ -25,6 +26,7 @@ class Tuning:
     metric: AbstractMetric
     step_size: float
     trajectory_length: float
+    jitter: float = WIDE
 
 
 @dataclasses.dataclass(frozen=True)
