@@ -126,14 +126,22 @@ def to_datatree(
     if observed_data:
         groups["observed_data"] = observed_data
     tree = arviz_base.from_dict(groups, check_conventions=False)  # few draws of many chains are no mistake
-    flat = {
+    flat = flat_attributes(attributes)
+    tree["sample_stats"].attrs.update(flat)
+    tree["posterior"].attrs.update(library_attributes(flat))
+    return tree
+
+
+def flat_attributes(attributes: dict[str, Any]) -> dict[str, Any]:
+    """Numbers and strings; nested values as JSON, which every file format holds."""
+    return {
         name: value if isinstance(value, (str, int, float)) else json.dumps(value) for name, value in attributes.items()
     }
-    tree["sample_stats"].attrs.update(flat)
-    tree["posterior"].attrs.update(
-        {"inference_library": "monochord", "inference_library_version": flat.get("version", "")}
-    )
-    return tree
+
+
+def library_attributes(flat: dict[str, Any]) -> dict[str, Any]:
+    """Who made a posterior, as ArviZ names it."""
+    return {"inference_library": "monochord", "inference_library_version": flat.get("version", "")}
 
 
 def add_unconstrained(tree, x: np.ndarray, names: tuple[str, ...]) -> None:

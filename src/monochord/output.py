@@ -48,7 +48,7 @@ def attributes_of(
         "gradients_fit": fit.cost.gradients if fit is not None else 0,
         "gradients_warmup": draws.gradients_warmup,
         "gradients_sampling": draws.gradients_sampling,
-        "idle_lanes": (fit.cost.idle_lanes if fit is not None else 0) + draws.cost_starts.idle_lanes,
+        "idle_lanes": (fit.cost.idle_lanes if fit is not None else 0) + draws.idle_lanes,
         "seconds_import": timing.import_seconds(),
         "seconds_compile": timing.compile_seconds(),
         "seconds_fit": fit.seconds if fit is not None else 0.0,
@@ -78,10 +78,13 @@ def attributes_of(
         "posterior_worst_coordinate": evidence and [target.names[evidence.coordinate], *evidence.share],
         "seed": seed,
         "version": _version("monochord"),
-        "versions": {
-            name: _version(name) for name in ("monochord", "jax", "jaxlib", "blackjax", "equinox", "numpy", "scipy")
-        },
+        "versions": versions(),
     }
+
+
+def versions() -> dict[str, str]:
+    """Of the packages that draws depend on."""
+    return {name: _version(name) for name in ("monochord", "jax", "jaxlib", "blackjax", "equinox", "numpy", "scipy")}
 
 
 def _triple(estimate):

@@ -100,14 +100,31 @@ def fit(
     note_precision()
     report = reporter(progress)
     seed = resolved_seed(seed, report)
-    if algorithm is None:
-        check_choice("family", family, (None, *FAMILIES))
-        algorithm = Staged() if family is None else Staged(family=FAMILIES[family]())
+    return fitted(chosen, seed, algorithm or algorithm_for(family), initial, max_steps, report)
+
+
+def algorithm_for(family: str | None) -> fits.AbstractFit:
+    """The default algorithm. **Raises** `OptionError` for an unknown family."""
+    check_choice("family", family, (None, *FAMILIES))
+    return Staged() if family is None else Staged(family=FAMILIES[family]())
+
+
+def fitted(
+    chosen: AbstractTarget,
+    seed: int,
+    algorithm: fits.AbstractFit,
+    initial,
+    max_steps: int,
+    report: Reporter,
+    state: fits.AbstractFitState | None = None,
+    checkpoint: Callable[[fits.AbstractFitState], None] | None = None,
+) -> FitResult:
+    """`fit` with everything decided: begun, or taken up at `state`; `checkpoint` sees the state after every step."""
     started = time.perf_counter()
     with report:
         result = fits.run(
             named_key(seed, "fit"), chosen, algorithm, initial=flat_initial(chosen, initial), max_steps=max_steps,
-            callback=report.fit_step,
+            state=state, callback=report.fit_step, checkpoint=checkpoint,
         )  # fmt: skip
         report.fit_done(result)
     if result.status is FitStatus.no_finite_start:

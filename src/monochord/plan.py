@@ -46,6 +46,7 @@ class SampleOptions:
     max_draws: int | None = None
     max_gradients: float | int | None = None
     max_time: float | int | None = None
+    parallel: str = "auto"
 
     def __post_init__(self):
         check_count("chains", self.chains, 1, 10_000)
@@ -59,6 +60,7 @@ class SampleOptions:
             )
         check_count("max_tree_depth", self.max_tree_depth, 1, 20)
         check_choice("kernel", self.kernel, sampling.KERNELS)
+        check_choice("parallel", self.parallel, sampling.PARALLEL)
         if not isinstance(self.metric, AbstractMetric):
             check_choice("metric", self.metric, METRICS)
         if self.target_accept is not None:
@@ -78,13 +80,13 @@ class SampleOptions:
             return TARGET_ESS if self.draws is None else None
         return float(self.target_ess)
 
-    def most_draws(self, dim: int) -> int:
-        """The limit on draws a chain, within this machine's memory where the number is left open.
+    def most_draws(self, dim: int, in_memory: bool = True) -> int:
+        """The limit on draws a chain; of those kept `in_memory`, within this machine's where the number is left open.
 
         **Raises** `OptionError` when a stated number would not fit.
         """
         stated = self.draws or self.max_draws
-        return _fitting(self.chains, stated, dim)
+        return _fitting(self.chains, stated, dim) if in_memory else stated or MAX_DRAWS
 
 
 def _fitting(chains: int, draws: int | None, dim: int) -> int:
@@ -98,17 +100,23 @@ def _fitting(chains: int, draws: int | None, dim: int) -> int:
     if size * draws > 0.8 * available:
         raise OptionError(
             f"{chains} chains of {draws} draws in {dim} dimensions need {size * draws / 2**30:.0f} GiB, but this machine has "
-            f"{available / 2**30:.0f} GiB. Draws are kept in memory. Ask for fewer draws, or set `target_ess`."
+            f"{available / 2**30:.0f} GiB. Draws are kept in memory. Ask for fewer draws, set `target_ess`, or pass `store=`."
         )
     return draws
 
 
 def plan(
-    names: tuple[str, ...], fit: FitResult | None, gaussian: Gaussian, options: SampleOptions, has_initial: bool
+    names: tuple[str, ...],
+    fit: FitResult | None,
+    gaussian: Gaussian,
+    options: SampleOptions,
+    has_initial: bool,
+    in_memory: bool = True,
 ) -> tuple[SamplerSettings, AbstractMetric, Gaussian]:
     """Settings of the chains, the metric they begin with, and what is believed of the posterior's scales.
 
-    `fit` is None for a run without one, where `gaussian` says nothing of scales. `names` are the target's.
+    `fit` is None for a run without one, where `gaussian` says nothing of scales. `names` are the target's. Draws that are
+    not kept `in_memory` need not fit there.
     """
     if isinstance(options.metric, AbstractMetric) or options.metric == "identity":
         stated = options.metric if isinstance(options.metric, AbstractMetric) else identity_metric(gaussian.dim)
@@ -130,7 +138,7 @@ def plan(
     trusted = not families or (verdict == "trust" and not has_initial)
     settings = SamplerSettings(
         num_chains=options.chains,
-        num_draws=options.most_draws(gaussian.dim),
+        num_draws=options.most_draws(gaussian.dim, in_memory),
         kernel=options.kernel,
         target_accept=options.target_accept or _accept(fit),
         raises_accept=options.target_accept is None,
@@ -152,6 +160,7 @@ def plan(
         target_ess=options.wanted_ess(),
         max_gradients=options.max_gradients or float("inf"),
         max_seconds=options.max_time or float("inf"),
+        parallel=options.parallel,
     )
     return settings, chosen, believed
 

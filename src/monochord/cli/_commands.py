@@ -17,8 +17,9 @@ import monochord as mc  # noqa: E402
 from monochord._arviz import check_output, write_netcdf  # noqa: E402
 from monochord.cli import _print  # noqa: E402
 from monochord.cli._model_file import load_target  # noqa: E402
-from monochord.errors import ModelError, OutputError  # noqa: E402
+from monochord.errors import ModelError, OptionError, OutputError  # noqa: E402
 from monochord.plan import SampleOptions  # noqa: E402
+from monochord.runs import origin_of, stored_where  # noqa: E402
 from monochord.settings import check_choice, check_count, check_fraction  # noqa: E402
 from monochord.timing import import_finished  # noqa: E402
 
@@ -96,14 +97,19 @@ def spectrum(model, data, *, seed, metric, target_accept, at, json, progress, co
 
 
 def sample(
-    model, data, *, output, force, json, progress, compile_cache, seed, options=None, show_spectrum=False, no_fit=False
-) -> None:
+    model, data, *, output, force, json, progress, compile_cache, seed, options=None, show_spectrum=False, no_fit=False,
+    store=None,
+) -> None:  # fmt: skip
     """`monochord sample`, and `monochord demo` with its spectrum shown."""
     options = options or {}
     seed, say = _seed(seed), _print.speaker(json)
     SampleOptions(**options)  # refused before any work
     if output is not None:
         check_output(output, force)
+    stored = stored_where(**store) if store is not None else None
+    if stored is not None:
+        places = {"model": str(model.resolve()), "data": str(data.resolve()) if data is not None else None}
+        stored = dataclasses.replace(stored, origin=places)
     with _quiet(json):
         target = _load(model, data, compile_cache)
         say(f"seed {seed}")
@@ -115,21 +121,49 @@ def sample(
             if not json:
                 _print.fit(result)
                 _print.spectrum(figures)
-        tree = mc.sample(target, fit=result, seed=seed, progress=progress, **options)
+        tree = mc.sample(target, fit=result, seed=seed, progress=progress, store=stored, **options)
+    _conclude(tree, output, force, json, findings, figures, stored.path if stored is not None else None)
+
+
+def resume(store, model, data, *, output, force, json, progress, compile_cache) -> None:
+    """`monochord resume`."""
+    if output is not None:
+        check_output(output, force)
+    origin = origin_of(store)
+    if origin is None and model is None:
+        raise OptionError(
+            f"the store `{store}` was begun from Python, so it does not know the model's file. Call `monochord.resume(store, model)` "
+            "there, or name the file with --model."
+        )
+    origin = origin or {"model": None, "data": None}
+    model = model or Path(origin["model"])
+    data = data or (Path(origin["data"]) if origin["data"] is not None else None)
+    with _quiet(json):
+        target = _load(model, data, compile_cache)
+        tree = mc.resume(store, target, progress=progress)
+    _conclude(tree, output, force, json, None, None, store)
+
+
+def _conclude(tree, output, force, json, findings, figures, store: Path | None) -> None:
+    """Write, print and judge a result."""
+    with _quiet(json):
         written = _write(tree, output, force)
         rows = mc.summary(tree)
         doubts = mc.doubts(tree, rows)
+    gradients = findings.gradients if findings is not None else 0
     if json:
         record = _print.sample_record(tree, rows, doubts, str(written) if written else None)
-        record["gradients_check"] = findings.gradients
+        record |= {"gradients_check": gradients, "store": str(store) if store is not None else None}
         extra = {"spectrum": _print.spectrum_record(figures)} if figures is not None else {}
-        print(json_module.dumps({"findings": _plain(findings), **record, **extra}))
+        print(json_module.dumps({"findings": _plain(findings or []), **record, **extra}))
     else:
-        _print.summary(tree, rows, doubts, findings.gradients)
+        _print.summary(tree, rows, doubts, gradients)
         if figures is not None:
             _print.prediction(tree, rows, figures)
         if written:
             print(f"\nwritten to {written}")
+        if store is not None:
+            print(f"\nstored in {store}")
     _exit(tree, rows)
 
 

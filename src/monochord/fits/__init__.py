@@ -1,7 +1,7 @@
 """How do we find the metric? Fits: one algorithm a file, one driver."""
 
 from monochord.fits._advi import Advi
-from monochord.fits._base import AbstractFit, FitStatus, Mode, Repairs, Scored, StepInfo
+from monochord.fits._base import AbstractFit, AbstractFitState, FitStatus, Mode, Repairs, Scored, StepInfo
 from monochord.fits._batch_match import BatchMatch
 from monochord.fits._deterministic import DeterministicAdvi
 from monochord.fits._given import Given
@@ -16,6 +16,7 @@ from monochord.fits._structure import MetricChoice
 __all__ = [
     "MAX_STEPS",
     "AbstractFit",
+    "AbstractFitState",
     "Advi",
     "BatchMatch",
     "DeterministicAdvi",

@@ -130,12 +130,14 @@ def run(
     max_steps: int = MAX_STEPS,
     state: AbstractFitState | None = None,
     callback: Callable[[StepInfo], None] | None = None,
+    checkpoint: Callable[[AbstractFitState], None] | None = None,
     throw: bool = False,
 ) -> FitResult:
     """Run `algorithm` to its end, or for `max_steps` steps in all.
 
     Step i uses a key that depends on `key` and i alone, so a fit resumed from `state` with the same key
-    ends bit for bit where an uninterrupted one does. `callback` sees every step.
+    ends bit for bit where an uninterrupted one does. `callback` sees every step, and
+    `checkpoint` the state after it, from which a fit may be resumed.
 
     **Raises** with `throw=True` a `MonochordError` when the fit found no start or diverged.
     """
@@ -152,6 +154,8 @@ def run(
             state = dataclasses.replace(state, stage="check")
         state, info = algorithm.step(fold_key(key, 1, state.num_steps), target, state)
         trace.append(info)
+        if checkpoint is not None and resumable is None:
+            checkpoint(state)
         if callback is not None:
             callback(info)
     if throw and state.status in (FitStatus.no_finite_start, FitStatus.diverged):

@@ -11,6 +11,7 @@ from monochord.sampling._evidence import Evidence
 from monochord.targets import Evaluations
 
 KERNELS = ("auto", "nuts", "hmc")
+PARALLEL = ("auto", "threads", "vectorised")  # how chains share the machine
 Refine = Callable[[Gaussian, Evaluations, np.ndarray], Gaussian]
 
 
@@ -25,6 +26,18 @@ class Tuning:
     metric: AbstractMetric
     step_size: float
     trajectory_length: float
+
+
+@dataclasses.dataclass(frozen=True)
+class Standpoint:
+    """Where a run stands: enough to go on with it bit for bit, given the same target and key."""
+
+    ends: Evaluations
+    iteration: int
+    kernel: str
+    max_tree_depth: int
+    tunings: tuple[Tuning, ...]
+    groups: tuple[slice, ...]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,3 +76,4 @@ class SamplerSettings:
     target_ess: float | int | None = None
     max_gradients: float | int = float("inf")
     max_seconds: float | int = float("inf")
+    parallel: str = "auto"
