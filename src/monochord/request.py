@@ -84,10 +84,10 @@ def carried_out(target: AbstractTarget, request: Request, report: Reporter, stor
 
 @contextlib.contextmanager
 def _flushed(archive):
-    """Commit what warm-up recorded, however it ends."""
+    """Commit what warm-up recorded, also where it ends early."""
     try:
         yield
-    except BaseException:
+    except (Exception, KeyboardInterrupt):
         if archive is not None:
             with contextlib.suppress(OutputError):
                 archive.flush()

@@ -53,6 +53,7 @@ class StoreArchive(AbstractArchive):
         self._block = layout["block"] if layout is not None else 0
         self._is_laid_out = layout is not None
         self._has_blocks = store.ledger.last(BLOCK) is not None
+        self._set_lengths(most_draws)
 
     def _recorded_segments(self):
         for record in self.store.ledger.records:
@@ -122,9 +123,8 @@ class StoreArchive(AbstractArchive):
         self.flush()
         files = self._write_buffer(stretch.stride) if self._buffer else {}
         flat = flat_attributes(attributes)
+        self._set_lengths(stretch.done)
         if self.store.is_writer:
-            for path in self._paths():
-                self._arrays.set_length(path, -(-stretch.done // self.options.thin))
             self._arrays.set_attributes("sample_stats", flat)
         self.store.commit(END, files, snapshot=stretch, done=stretch.done, status=drawn.status, attributes=flat)
 
@@ -183,9 +183,12 @@ class StoreArchive(AbstractArchive):
         )  # fmt: skip
         self._is_laid_out = True
 
-    def _paths(self) -> list[str]:
-        record = self.store.ledger.last(LAYOUT)
-        return record["arrays"] if record is not None else []
+    def _set_lengths(self, draws: int) -> None:
+        """How many draws of each chain others see in the arrays, where there are any yet."""
+        layout = self.store.ledger.last(LAYOUT)
+        if layout is not None and self.store.is_writer:
+            for path in layout["arrays"]:
+                self._arrays.set_length(path, -(-draws // self.options.thin))
 
     def _held(self, stretch: Stretch) -> list[Segment]:
         """The draws that looks need of a former process's."""

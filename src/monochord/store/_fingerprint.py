@@ -22,11 +22,11 @@ def fingerprint(target: AbstractTarget) -> dict[str, str]:
     """
     found = {"coordinates": _hash("\n".join(target.names))}
     x = jax.ShapeDtypeStruct((target.dim,), jax.dtypes.canonicalize_dtype(float))
-    for name, function in (("log density", target.log_density), ("reported quantities", target.constrain)):
-        found[f"the {name}"] = _of_jaxpr(function, x)
+    traced = {"log density": lambda t, x: t.log_density(x), "reported quantities": lambda t, x: t.constrain(x)}
+    for name, function in traced.items():
+        found[f"the {name}"] = _of_jaxpr(function, target, x)
     for path, leaf in jax.tree_util.tree_flatten_with_path(target)[0]:
-        name = "".join(str(entry) for entry in path).lstrip(".")
-        found[f"`{name}`"] = _of_array(leaf)
+        found[f"`{'.'.join(_entry(entry) for entry in path).removeprefix('traced_data.')}`"] = _of_array(leaf)
     if not target.vectorised:
         found["the source"] = _of_source(target)
     return found
@@ -44,8 +44,12 @@ def check_same(stored: dict[str, str], target: AbstractTarget) -> None:
         )
 
 
-def _of_jaxpr(function, x) -> str:
-    closed = jax.make_jaxpr(function)(x)
+def _entry(entry) -> str:
+    return str(getattr(entry, "name", getattr(entry, "key", getattr(entry, "idx", entry))))
+
+
+def _of_jaxpr(function, target, x) -> str:
+    closed = jax.make_jaxpr(function)(target, x)  # data are arguments, and no part of the trace
     text = ADDRESS.sub("0x", str(closed.jaxpr))
     return _hash(text, *(_of_array(value) for value in _constants(closed)))
 

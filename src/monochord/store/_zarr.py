@@ -119,6 +119,7 @@ class ArrayWriter:
     def write(self, path: str, first: int, rows: np.ndarray) -> None:
         """Draws from number `first` of the array on; whole chunks, but for the run's last."""
         array = zarr.open_array(self.store, path=path, mode="r+", config={"write_empty_chunks": True})
+        assert array.shape[1] >= first + rows.shape[1], "Zarr would cut what goes beyond the end"
         array[:, first : first + rows.shape[1]] = rows
 
     def set_length(self, path: str, length: int) -> None:
