@@ -9,14 +9,14 @@ import jax
 import numpy as np
 
 from monochord.arrays import Key, fold_key
-from monochord.errors import DataError, ModelError
+from monochord.errors import DataError
 from monochord.sampling._blackjax import BlockSpec
 from monochord.sampling._hosts import gathered, num_hosts, own_part
 from monochord.sampling._lanes import Lanes
 from monochord.sampling._segment import Segment
 from monochord.sampling._settings import Tuning
 from monochord.sampling._threads import Threads
-from monochord.targets import AbstractTarget, Evaluations
+from monochord.targets import AbstractTarget, Evaluations, running
 
 BLOCK_SECONDS = 0.25  # how often progress moves and Ctrl-C is heard
 BLOCK_NUMBERS = 2_000_000  # doubles one block may hold for each chain
@@ -98,19 +98,9 @@ class Chains:
     def _drawn(self, tunings: Sequence[Tuning], kernel: str, count: int) -> Segment:
         spec = BlockSpec(kernel, self._capacity, self._max_tree_depth)
         own = slice(self._own.start, self._own.stop)
-        try:
-            fields, idle = self._engine.advance(
-                Evaluations(*(np.asarray(field[own]) for field in self._ends)),
-                self.iteration,
-                tunings[own],
-                count,
-                spec,
-            )
-        except jax.errors.JaxRuntimeError as error:
-            raise ModelError(
-                f"the model raised while it was evaluated: {_last_line(error)}. A chain cannot go on from there. Return −inf "
-                "where the density is zero, and mend what the line names."
-            ) from error
+        ends = Evaluations(*(np.asarray(field[own]) for field in self._ends))
+        with running():
+            fields, idle = self._engine.advance(ends, self.iteration, tunings[own], count, spec)
         self.idle_lanes += idle
         return Segment(*gathered(fields, self.num_chains))
 
@@ -160,11 +150,6 @@ def is_vectorised(target: AbstractTarget, parallel: str) -> bool:
     if parallel == "threads" or not target.vectorised:
         return False
     return parallel == "vectorised" or jax.default_backend() != "cpu" or jax.local_device_count() > 1
-
-
-def _last_line(error: BaseException) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[-1][:300] if lines else type(error).__name__
 
 
 ProgressCallback = Callable[["SamplingInfo"], None]

@@ -1,5 +1,6 @@
 """`RunStore`: a store that one process writes: its run's description, checkpoints, and the ledger that makes them count."""
 
+import contextlib
 import json
 import shutil
 from pathlib import Path
@@ -98,13 +99,17 @@ def begin_store(options: StoreOptions, run: dict[str, Any], inputs: Any, is_writ
     store.run = json.loads(json.dumps({"format": FORMAT, "store": stored, **run}))
     try:
         store.commit(BEGIN, run=store.run, snapshot=inputs)
-    except TypeError as error:
+    except BaseException as error:
         store.close()
-        shutil.rmtree(root / FOLDER)
-        raise OptionError(
-            f"this run cannot be stored: {error}. A store must hold what `fit=`, `metric=` and `initial=` were given. Pass metrics of "
-            "Monochord's own classes."
-        ) from None
+        shutil.rmtree(root / FOLDER, ignore_errors=True)
+        with contextlib.suppress(OSError):  # a folder that stood there before may be a mount point
+            root.rmdir()
+        if isinstance(error, TypeError):
+            raise OptionError(
+                f"this run cannot be stored: {error}. A store must hold what `fit=`, `metric=` and `initial=` were given. Pass "
+                "metrics of Monochord's own classes."
+            ) from None
+        raise
     return store
 
 

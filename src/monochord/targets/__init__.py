@@ -11,6 +11,7 @@ from monochord.targets._gradient import (
     hessians,
     idle_lanes,
     join,
+    running,
 )
 from monochord.targets._numpyro import NumPyroTarget, numpyro_target
 
@@ -32,5 +33,6 @@ __all__ = [
     "join",
     "numpyro_target",
     "output_name",
+    "running",
     "with_data",
 ]
