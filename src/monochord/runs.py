@@ -1,5 +1,6 @@
 """The public verbs that draw: `sample`, `resume` and `extend`. They check what they are given, and hold no mathematics."""
 
+import contextlib
 import json
 import os
 import secrets
@@ -13,7 +14,7 @@ from monochord import pipeline, sampling
 from monochord.arguments import flat_initial, note_precision, resolved_seed
 from monochord.arrays import named_key
 from monochord.continuation import remember, remembered, segment_of, standpoint_of
-from monochord.errors import OptionError
+from monochord.errors import LostProcess, OptionError
 from monochord.fits import FitResult
 from monochord.gaussian import Gaussian
 from monochord.metrics import AbstractMetric
@@ -106,7 +107,8 @@ def _stored_run(target: AbstractTarget, request: Request, report: Reporter, open
         carried_out(target, request, report, opened)
     finally:
         opened.close()
-    sampling.wait_for_all("stored")
+    with contextlib.suppress(LostProcess):  # the draws so far are there
+        sampling.wait_for_all("stored")
     tree = stores.open_store(opened.root)
     remember(tree, target)
     return tree

@@ -4,10 +4,12 @@ Every process draws its own part of the chains and then has the draws of all, so
 clock or the operating system decides is the first process's to say. With one process nothing here does anything.
 """
 
+import contextlib
+
 import jax
 import numpy as np
 
-from monochord.errors import OptionError
+from monochord.errors import LostProcess, OptionError
 
 
 def num_hosts() -> int:
@@ -20,6 +22,18 @@ def is_first() -> bool:
     return jax.process_index() == 0
 
 
+@contextlib.contextmanager
+def _together():
+    """**Raises** `LostProcess` where another process is gone."""
+    try:
+        yield
+    except (jax.errors.JaxRuntimeError, ValueError) as error:  # XLA raises both
+        raise LostProcess(
+            "another process of this run does not answer any more. The chains it drew are missing from here on. What was committed "
+            "to a store is safe: start all processes again and call `monochord.resume`."
+        ) from error
+
+
 def agreed(value: bool | int) -> int:
     """The first process's `value`."""
     if num_hosts() == 1:
@@ -27,7 +41,8 @@ def agreed(value: bool | int) -> int:
     from jax.experimental.multihost_utils import broadcast_one_to_all
 
     words = np.array([value >> 32, value & 0xFFFFFFFF], np.uint32)  # 64-bit integers may be switched off
-    high, low = (int(word) for word in np.asarray(broadcast_one_to_all(words)))
+    with _together():
+        high, low = (int(word) for word in np.asarray(broadcast_one_to_all(words)))
     return high << 32 | low
 
 
@@ -56,7 +71,8 @@ def gathered(fields, num_chains: int):
     most = -(-num_chains // hosts)
     counts = [num_chains * (host + 1) // hosts - num_chains * host // hosts for host in range(hosts)]
     padded = [np.concatenate([field, np.repeat(field[-1:], most - len(field), axis=0)]) for field in fields]
-    whole = process_allgather(padded)
+    with _together():
+        whole = process_allgather(padded)
     return [
         np.concatenate([np.asarray(part[host, :count]) for host, count in enumerate(counts)])
         for part in whole
@@ -68,4 +84,5 @@ def wait_for_all(name: str) -> None:
     if num_hosts() > 1:
         from jax.experimental.multihost_utils import sync_global_devices
 
-        sync_global_devices(name)
+        with _together():
+            sync_global_devices(name)

@@ -7,7 +7,7 @@ import numpy as np
 
 from monochord.arrays import Key, fold_key, host_generator
 from monochord.cost import Cost
-from monochord.errors import ModelError
+from monochord.errors import LostProcess, ModelError
 from monochord.gaussian import Gaussian
 from monochord.sampling._archive import AbstractArchive, Beginning, Stretch, WarmUp
 from monochord.sampling._budget import Budget
@@ -22,7 +22,7 @@ from monochord.sampling._warmup import WarmUpRun
 from monochord.targets import AbstractTarget, join
 
 MAX_RESTARTS = 2
-STOPPED = "stopped"  # how a status begins where the model raised
+STOPPED = "stopped"  # how a status begins where the model raised or another process was lost
 
 
 @dataclasses.dataclass(frozen=True)
@@ -186,7 +186,7 @@ def _sample(kept: Kept, callback: ProgressCallback | None) -> Draws:
         while status is None:
             try:
                 segment = next(stream, None)
-            except ModelError as error:
+            except (ModelError, LostProcess) as error:
                 if not kept.done:
                     raise
                 status = f"{STOPPED}: {error}"
