@@ -13,13 +13,19 @@ from monochord.sampling._settings import Tuning
 from monochord.targets import AbstractTarget, Evaluations
 
 
+def usable_cores() -> int:
+    """Cores that this process may run on, where the system says so."""
+    affinity = getattr(os, "sched_getaffinity", None)
+    return len(affinity(0)) if affinity is not None else os.cpu_count() or 1
+
+
 class Threads:
     """One call of the compiled block for each chain, as many at a time as there are cores."""
 
     def __init__(self, target: AbstractTarget, keys: Sequence[Key]):
         self._target, self._keys = target, list(keys)
         self._called: set[tuple] = set()  # programs that are compiled
-        self._pool = ThreadPoolExecutor(min(len(self._keys), os.cpu_count() or 1))
+        self._pool = ThreadPoolExecutor(min(len(self._keys), usable_cores()))
 
     def advance(
         self, ends: Evaluations, iteration: int, tunings: Sequence[Tuning], count: int, spec: BlockSpec
