@@ -40,10 +40,10 @@ def _finish(process: subprocess.Popen) -> str:
     return said
 
 
-def test_lanes_draw_what_threads_draw(threads):
+def test_lanes_draw_what_threads_draw():
     """One program for all chains, warm-up and restarts included; lanes that wait are counted. Catches: keys or step sizes
     given to the wrong lane, idle lanes that nobody sees."""
-    lanes = draw(parallel="vectorised")
+    threads, lanes = (draw(parallel=parallel, kernel="nuts") for parallel in ("threads", "vectorised"))
     np.testing.assert_allclose(
         lanes.unconstrained_posterior["x"].values, threads.unconstrained_posterior["x"].values, **ROUNDING
     )

@@ -12,7 +12,7 @@ import pytest
 
 import monochord as mc
 from monochord.store import _durable
-from tests.store.crashes import assert_same, make_target
+from tests.store.crashes import assert_same
 
 FIXED = {"draws": 170, "block": 30, "chains": 2}
 
@@ -144,33 +144,19 @@ def test_a_model_that_raises_keeps_what_was_drawn(tmp_path):
         mc.sample(target, **options)
 
 
-@pytest.mark.parametrize("hole", [jnp.nan, -jnp.inf])
-def test_regions_without_a_density_are_left_out(hole, tmp_path):
-    """A normal cut off at 1.2, NaN or −∞ beyond: every kept draw is inside and finite, and the run ends. Catches: a chain
-    that steps over the edge and stays, NaN in the sums that judge it."""
+def test_regions_without_a_density_are_left_out(tmp_path):
+    """A normal cut off at ±1.2, NaN on one side and −∞ on the other: every kept draw is inside and finite, and the run ends.
+    Catches: a chain that steps over the edge and stays, NaN in the sums that judge it."""
 
     def density(params):
-        inside = params["x"][0] < 1.2
-        return jnp.where(inside, -0.5 * jnp.sum(params["x"] ** 2), hole)
+        x = params["x"]
+        inside = jnp.where(x[0] > -1.2, -0.5 * jnp.sum(x**2), -jnp.inf)
+        return jnp.where(x[0] < 1.2, inside, jnp.nan)
 
     target = mc.target(density, init={"x": np.zeros(3)})
-    data = mc.sample(target, seed=2, draws=150, store=tmp_path / "run.zarr", progress=False)
+    data = mc.sample(target, seed=2, draws=150, store=tmp_path / "run.zarr", kernel="hmc", progress=False)
     assert data.sample_stats.attrs["status"] == "finished"
     assert np.isfinite(data.sample_stats["lp"].values).all()
-    assert data.posterior["x"].values[:, :, 0].max() < 1.2
-    assert data.posterior["x"].values[:, :, 0].std() > 0.3
-
-
-def test_a_lost_lock_is_free_again(target, tmp_path):
-    """Catches: a file that outlives its process and bars the way."""
-    path = tmp_path / "run.zarr"
-    code = (
-        "import jax; jax.config.update('jax_enable_x64', True)\n"
-        "import os, sys, monochord as mc\nfrom tests.store.crashes import make_target\n"
-        "mc.sample(make_target(), seed=4, store=sys.argv[1], draws=170, block=30, chains=2, progress=lambda i: "
-        "os.abort() if getattr(i, 'draws', 0) >= 130 and i.stage == 'sampling' else None)"
-    )
-    done = subprocess.run([sys.executable, "-c", code, str(path)], capture_output=True, timeout=240, check=False)
-    assert done.returncode < 0, done.stderr
-    assert mc.open_store(path).posterior.sizes["draw"] == 120
-    assert mc.resume(path, make_target(), progress=False).posterior.sizes["draw"] == 170
+    first = data.posterior["x"].values[:, :, 0]
+    assert np.abs(first).max() < 1.2
+    assert first.std() > 0.3

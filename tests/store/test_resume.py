@@ -128,7 +128,7 @@ def test_first_stretches_that_are_given_up_are_repeated(target, monkeypatch, kil
     """With a limit that every chain fails the run goes back to warm-up twice: ends before, between and after. Catches: draws
     that were given up in the store, a stretch that is judged twice."""
     monkeypatch.setattr(_kept, "STUCK", 2.0)
-    options = {"seed": 1, "draws": 130, "block": 50, "chains": 2, "progress": False}
+    options = {"seed": 1, "draws": 130, "block": 50, "chains": 2, "kernel": "hmc", "progress": False}
     whole = mc.sample(target, store=tmp_path / "whole.zarr", **options)
     assert whole.sample_stats.attrs["warmup_restarts"] == 2
     kinds = [record["kind"] for record in Ledger(tmp_path / "whole.zarr").records]
@@ -176,7 +176,7 @@ def test_options_are_part_of_the_run(target, tmp_path, killed_at):
         "kernel": "hmc", "draws": 110, "block": 30, "target_accept": 0.7, "max_gradients": 1e6,
     }  # fmt: skip
     whole = mc.sample(target, store=tmp_path / "whole.zarr", progress=False, **options)
-    disarm = killed_at(0)
+    disarm = killed_at(1)
     with pytest.raises(Killed):
         mc.sample(target, store=tmp_path / "run.zarr", progress=False, **options)
     disarm()
@@ -192,7 +192,7 @@ def _run(*arguments) -> subprocess.CompletedProcess:
     return subprocess.run(_command(*arguments), capture_output=True, text=True, timeout=PATIENCE, check=False)
 
 
-RUN = ("--seed", 3, "--chains", 2, "--draws", 150, "--block", 15, "--no-progress")
+RUN = ("--seed", 3, "--chains", 2, "--draws", 130, "--block", 10, "--no-progress")
 
 
 @pytest.fixture(scope="module")
@@ -200,11 +200,12 @@ def uninterrupted(tmp_path_factory):
     """A run of the real program to its end, its seconds, and a compile cache for the others."""
     folder = tmp_path_factory.mktemp("real")
     os.environ["MONOCHORD_COMPILE_CACHE"] = str(folder / "compiled")
-    _run("fit", MODELS / "slow.py", "--seed", 3, "--no-progress")
-    started = time.monotonic()
     done = _run("sample", MODELS / "slow.py", *RUN, "--store", folder / "whole.zarr")
-    seconds = time.monotonic() - started
     assert done.returncode in (0, 3), done.stderr
+    started = time.monotonic()  # with everything compiled
+    _run("sample", MODELS / "slow.py", *RUN, "--store", folder / "again.zarr")
+    seconds = time.monotonic() - started
+    assert_same(mc.open_store(folder / "again.zarr"), mc.open_store(folder / "whole.zarr"))
     yield mc.open_store(folder / "whole.zarr"), seconds
     del os.environ["MONOCHORD_COMPILE_CACHE"]
 
@@ -234,9 +235,14 @@ def test_a_killed_process_goes_on(moment, uninterrupted, tmp_path, request):
     process.send_signal(signal.SIGKILL)
     process.wait()
     records = [record["kind"] for record in Ledger(path).records]
-    done = _run("resume", path, "--json", "--no-progress")
-    assert done.returncode in (0, 3), f"killed after {records}:\n{done.stderr}"
-    assert json.loads(done.stdout)["status"] == "finished"
+    if request.node.callspec.id != "0.55":  # the others go on in this process, which spares them imports
+        from monochord.cli._model_file import load_target
+
+        mc.resume(path, load_target(MODELS / "slow.py", None), progress=False)
+    else:
+        done = _run("resume", path, "--json", "--no-progress")
+        assert done.returncode in (0, 3), f"killed after {records}:\n{done.stderr}"
+        assert json.loads(done.stdout)["status"] == "finished"
     assert_same(mc.open_store(path), whole)
 
 

@@ -99,7 +99,7 @@ def begin_store(options: StoreOptions, run: dict[str, Any], inputs: Any, is_writ
     store.run = json.loads(json.dumps({"format": FORMAT, "store": stored, **run}))
     try:
         store.commit(BEGIN, run=store.run, snapshot=inputs)
-    except BaseException as error:
+    except Exception as error:
         store.close()
         shutil.rmtree(root / FOLDER, ignore_errors=True)
         with contextlib.suppress(OSError):  # a folder that stood there before may be a mount point
