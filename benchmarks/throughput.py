@@ -23,7 +23,7 @@ import numpy as np
 
 FOLDER = Path(__file__).parent
 COLUMNS = (
-    "part", "model", "dim", "chains", "threads", "parallel", "store", "draws", "seconds", "draws_per_second",
+    "part", "model", "dim", "chains", "threads", "chain_method", "store", "draws", "seconds", "draws_per_second",
     "gradients_per_second", "idle_share", "ess", "status", "peak_gib", "store_gib", "load_average",
 )  # fmt: skip
 CHAINS = tuple(2**k for k in range(11))
@@ -64,23 +64,23 @@ def make_target(model: str, dim: int):
     return mc.target(spiked, init={"x": np.zeros(dim)}, data=data)
 
 
-def chains_rows(threads: int, parallel: str) -> list[dict]:
+def chains_rows(threads: int, chain_method: str) -> list[dict]:
     """NUTS with a trusted fit on the logistic regression, from 1 to 1024 chains; the fit is not timed."""
     import monochord as mc
 
     target = make_target("logistic", 25)
     fit = mc.fit(target, seed=0, progress=False)
-    return [_chains_row(target, fit, chains, threads, parallel) for chains in CHAINS]
+    return [_chains_row(target, fit, chains, threads, chain_method) for chains in CHAINS]
 
 
-def _chains_row(target, fit, chains: int, threads: int, parallel: str) -> dict:
+def _chains_row(target, fit, chains: int, threads: int, chain_method: str) -> dict:
     import monochord as mc
 
     draws = max(20, WORK // chains)
     data = mc.sample(
-        target, fit=fit, seed=1, chains=chains, draws=draws, kernel="nuts", parallel=parallel, progress=False
+        target, fit=fit, seed=1, chains=chains, draws=draws, kernel="nuts", chain_method=chain_method, progress=False
     )
-    return _row("chains", "logistic", data, draws, chains, threads, parallel, "", 0.0)
+    return _row("chains", "logistic", data, draws, chains, threads, chain_method, "", 0.0)
 
 
 def memory_row(draws: int, store: str) -> dict:
@@ -119,12 +119,12 @@ def _least_ess(x) -> float:
     return float(np.nanmin(convergence(x)[0]))
 
 
-def _row(part, model, data, draws, chains, threads, parallel, store, gib) -> dict:
+def _row(part, model, data, draws, chains, threads, chain_method, store, gib) -> dict:
     attrs = data.sample_stats.attrs
     seconds, gradients = attrs["seconds_sampling"], attrs["gradients_sampling"]
     return {
         "part": part, "model": model, "dim": data.unconstrained_posterior.sizes["coordinate"], "chains": chains,
-        "threads": threads, "parallel": parallel, "store": store, "draws": draws, "seconds": round(seconds, 3),
+        "threads": threads, "chain_method": chain_method, "store": store, "draws": draws, "seconds": round(seconds, 3),
         "draws_per_second": round(chains * draws / seconds, 1), "gradients_per_second": round(gradients / seconds, 1),
         "idle_share": round(attrs["idle_lanes"] / (attrs["idle_lanes"] + gradients), 3), "ess": "", "status": attrs["status"],
         "peak_gib": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20, 2), "store_gib": round(gib, 3),
@@ -152,7 +152,7 @@ def rows_of(part: str) -> list[dict]:
     if part == "chains":
         kinds = [(2, "threads"), (1, "threads"), (2, "vectorised")]
         made = [
-            [row for threads, parallel in kinds for row in in_process(part, threads, parallel, threads=threads)]
+            [row for threads, chain_method in kinds for row in in_process(part, threads, chain_method, threads=threads)]
             for _ in range(REPEATS)
         ]
         return [max(same, key=lambda row: row["draws_per_second"]) for same in zip(*made, strict=True)]

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from monochord.errors import OutputError
+from monochord.errors import DataError, OutputError
 
 INTERVAL = 0.94  # ArviZ's long-standing default
 TAIL = (0.05, 0.95)  # tail ESS of the 5 % and 95 % quantiles; arviz-stats' own default differs
@@ -113,19 +113,23 @@ def _labels(name, shape) -> list[str]:
 def to_datatree(
     posterior: dict[str, np.ndarray],
     sample_stats: dict[str, np.ndarray],
-    observed_data: dict[str, np.ndarray],
+    data: dict[str, dict[str, np.ndarray]],
     attributes: dict[str, Any],
+    coords: dict[str, Any] | None = None,
+    dims: dict[str, list[str]] | None = None,
 ):
-    """ArviZ DataTree; arrays of the first two groups lead with (chain, draw).
+    """ArviZ DataTree; arrays of the first two groups lead with (chain, draw), those of `data` (group by group) do not.
 
     `attributes` go to `sample_stats`; nested values become JSON strings, as netCDF has no others.
     """
     import arviz_base
 
     groups: dict[str, Any] = {"posterior": posterior, "sample_stats": sample_stats}
-    if observed_data:
-        groups["observed_data"] = observed_data
-    tree = arviz_base.from_dict(groups, check_conventions=False)  # few draws of many chains are no mistake
+    groups |= {group: arrays for group, arrays in data.items() if arrays}
+    dims = {name: axes for name, axes in (dims or {}).items() if any(name in arrays for arrays in groups.values())}
+    tree = arviz_base.from_dict(
+        groups, coords=coords or {}, dims=dims, check_conventions=False
+    )  # few draws of many chains are no mistake
     flat = flat_attributes(attributes)
     tree["sample_stats"].attrs.update(flat)
     tree["posterior"].attrs.update(library_attributes(flat))
@@ -142,6 +146,20 @@ def flat_attributes(attributes: dict[str, Any]) -> dict[str, Any]:
 def library_attributes(flat: dict[str, Any]) -> dict[str, Any]:
     """Who made a posterior, as ArviZ names it."""
     return {"inference_library": "monochord", "inference_library_version": flat.get("version", "")}
+
+
+def add_group(
+    tree, group: str, arrays: dict[str, np.ndarray], coords: dict[str, Any], dims: dict[str, list[str]]
+) -> None:
+    """Add or replace a group of arrays that lead with (chain, draw); labels are used where their number of axes fits."""
+    import arviz_base
+
+    dims = {name: dims[name] for name in arrays if name in dims and len(dims[name]) == arrays[name].ndim - 2}
+    used = {axis for axes in dims.values() for axis in axes}
+    coords = {axis: places for axis, places in coords.items() if axis in used}
+    made = arviz_base.from_dict({group: arrays}, coords=coords, dims=dims, check_conventions=False)
+    tree[group] = made[group]
+    tree[group].attrs["inference_library"] = "monochord"
 
 
 def add_unconstrained(tree, x: np.ndarray, names: tuple[str, ...]) -> None:
@@ -193,7 +211,7 @@ def check_output(path: str | os.PathLike, force: bool = False) -> Path:
 
 
 def write_netcdf(tree, path: str | os.PathLike, force: bool = False) -> None:
-    """Write the DataTree under a temporary name in the same folder, sync, and move it into place: all or nothing.
+    """Write the DataTree, all or nothing.
 
     The file is put together in memory first, as HDF5 does not survive a full disk.
 
@@ -201,7 +219,15 @@ def write_netcdf(tree, path: str | os.PathLike, force: bool = False) -> None:
     `path` is untouched.
     """
     path = check_output(path, force)
-    content = tree.to_netcdf(None, engine="h5netcdf")
+    write_file(tree.to_netcdf(None, engine="h5netcdf"), path, force)
+
+
+def write_file(content: bytes | memoryview, path: str | os.PathLike, force: bool = False) -> None:
+    """Write `content` under a temporary name in the same folder, sync, and move it into place: all or nothing.
+
+    **Raises** `OutputError` as `write_netcdf` does.
+    """
+    path = check_output(path, force)
     temporary = path.with_name(f".monochord-{os.getpid()}.part")
     try:
         with open(temporary, "wb") as file:
@@ -216,6 +242,30 @@ def write_netcdf(tree, path: str | os.PathLike, force: bool = False) -> None:
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
+
+
+def read_netcdf(path: str | os.PathLike):
+    """The DataTree in a file, in memory.
+
+    **Raises** `DataError` where the file is missing, is no netCDF, or holds no run.
+    """
+    import xarray
+
+    path = Path(path)
+    if not path.is_file():
+        raise DataError(f"the result `{path}` does not exist or is no file. A run is one netCDF file. Check the path.")
+    try:
+        with xarray.open_datatree(path, engine="h5netcdf") as tree:
+            found = tree.load()
+    except (OSError, ValueError, KeyError, RuntimeError) as error:
+        raise DataError(
+            f"the result `{path}` cannot be read ({type(error).__name__}: {error}). A run is a netCDF file that "
+            "`monochord.write_netcdf` or `monochord sample --output` wrote. Check the file."
+        ) from None
+    for group in ("posterior", "sample_stats"):
+        if group not in found.children:
+            raise DataError(f"the file `{path}` has no group `{group}`. A run of Monochord has one. Check the file.")
+    return found
 
 
 def _exists(path: Path) -> OutputError:

@@ -46,7 +46,7 @@ class SampleOptions:
     max_draws: int | None = None
     max_gradients: float | int | None = None
     max_time: float | int | None = None
-    parallel: str = "auto"
+    chain_method: str = "auto"
 
     def __post_init__(self):
         check_count("chains", self.chains, 1, 10_000)
@@ -60,7 +60,7 @@ class SampleOptions:
             )
         check_count("max_tree_depth", self.max_tree_depth, 1, 20)
         check_choice("kernel", self.kernel, sampling.KERNELS)
-        check_choice("parallel", self.parallel, sampling.PARALLEL)
+        check_choice("chain_method", self.chain_method, sampling.CHAIN_METHODS)
         if not isinstance(self.metric, AbstractMetric):
             check_choice("metric", self.metric, METRICS)
         if self.target_accept is not None:
@@ -160,7 +160,7 @@ def plan(
         target_ess=options.wanted_ess(),
         max_gradients=options.max_gradients or float("inf"),
         max_seconds=options.max_time or float("inf"),
-        parallel=options.parallel,
+        chain_method=options.chain_method,
     )
     return settings, chosen, believed
 

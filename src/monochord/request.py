@@ -15,10 +15,12 @@ from monochord.cost import Cost
 from monochord.errors import OptionError, OutputError
 from monochord.fits import FitResult
 from monochord.gaussian import Gaussian
+from monochord.mapping import in_coordinates_of
 from monochord.output import attributes_of, to_output
 from monochord.plan import SampleOptions, plan
 from monochord.progress import Reporter
 from monochord.targets import AbstractTarget, check_signature
+from monochord.traces import add_traces
 
 if TYPE_CHECKING:
     from monochord.store import RunStore
@@ -42,20 +44,23 @@ class Request:
         return metric if isinstance(metric, str) else type(metric).__name__
 
 
-def carried_out(target: AbstractTarget, request: Request, report: Reporter, store: "RunStore | None" = None):
+def carried_out(target: AbstractTarget, request: Request, report: Reporter, store: "RunStore | None" = None) -> Any:
     """The run, or what is left of it where `store` holds a part; an ArviZ DataTree."""
     options, seed = request.options, request.seed
     archive = None
     with report:
         known, cost, note = _fit_of(target, request, report, store)
+        target = in_coordinates_of(target, known)
+        starts = target.from_unconstrained(request.initial) if request.initial is not None else None
         gaussian = gaussian_of(known) if known is not None else unit_gaussian(target)
         settings, first_metric, believed = plan(
-            target.names, known, gaussian, options, request.initial is not None, store is None
+            target.names, known, gaussian, options, starts is not None, store is None
         )
         key = named_key(seed, "sample")
 
         def describe(drawn) -> dict[str, Any]:
-            return attributes_of(target, known, drawn, seed, request.metric_name, note)
+            found = attributes_of(target, known, drawn, seed, request.metric_name, note)
+            return found | {"call": _call(request, store is not None)}
 
         drawn = None
         if store is not None:
@@ -65,21 +70,33 @@ def carried_out(target: AbstractTarget, request: Request, report: Reporter, stor
             judged = gaussian if known is not None else None
             drawn = sampling.resume_chains(key, target, archive, settings, judged, report.sampling)
         if drawn is None:
-            begun, spent = beginnings(
-                key, target, known, gaussian, believed, first_metric, options.chains, request.initial
-            )
-            judged = (
-                gaussian if known is not None and len(begun) == 1 else None
-            )  # chains of other modes say nothing of it
+            begun, spent = beginnings(key, target, known, gaussian, believed, first_metric, options.chains, starts)
+            # chains of other modes say nothing of it
+            judged = gaussian if known is not None and len(begun) == 1 else None
             with _flushed(archive):
                 drawn = sampling.run_chains(
                     key, target, begun, cost + spent, settings, judged, report.sampling, archive
                 )
         report.sampling_done(drawn)
     if archive is None:
-        return to_output(target, drawn.segment, drawn.standpoint, describe(drawn))
+        return add_traces(to_output(target, drawn.segment, drawn.standpoint, describe(drawn)), known, drawn.warmup)
     archive.finish(drawn, describe(drawn))
     return None
+
+
+def _call(request: Request, is_stored: bool) -> str:
+    """The call that makes this run again, as far as text can say it: what differs from the defaults."""
+    fit, options = request.fit, request.options
+    given = "" if fit is None or fit is True else f", fit={fit if fit is False else '…'}"
+    changed = [
+        (field.name, getattr(options, field.name))
+        for field in dataclasses.fields(options)
+        if getattr(options, field.name) != field.default
+    ]
+    stated = "".join(
+        f", {name}={value!r}" if isinstance(value, (str, int, float)) else f", {name}=…" for name, value in changed
+    )
+    return f"mc.sample(model, seed={request.seed}{given}{stated}{', store=…' if is_stored else ''})"
 
 
 @contextlib.contextmanager
@@ -136,7 +153,7 @@ def _fit_for(target, request: Request, report, state=None, checkpoint=None) -> t
     elif isinstance(fit, FitResult):
         check_belongs(fit, target)
         gaussian_of(fit)
-        kept, cost, note = confirmed(named_key(seed, "confirm"), target, fit)
+        kept, cost, note = confirmed(named_key(seed, "confirm"), in_coordinates_of(target, fit), fit)
         if kept is not None:
             return kept, cost, note
         report.note(note)

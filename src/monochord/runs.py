@@ -13,7 +13,7 @@ import numpy as np
 from monochord import pipeline, sampling
 from monochord.arguments import flat_initial, note_precision, resolved_seed
 from monochord.arrays import named_key
-from monochord.continuation import remember, remembered, segment_of, standpoint_of
+from monochord.continuation import along_its_map, remember, remembered, segment_of, standpoint_of
 from monochord.errors import LostProcess, OptionError
 from monochord.fits import FitResult
 from monochord.gaussian import Gaussian
@@ -24,10 +24,11 @@ from monochord.progress import Reporter, reporter
 from monochord.request import Request, carried_out
 from monochord.sampling import SamplerSettings
 from monochord.targets import AbstractTarget
+from monochord.traces import keep_traces
 
 
 def sample(
-    model: Callable | AbstractTarget,
+    model: Any,
     *,
     fit: FitResult | Gaussian | bool | None = None,
     seed: int | None = None,
@@ -47,7 +48,7 @@ def sample(
     keep: str | Sequence[str] | None = None,
     thin: int = 1,
     block: int | None = None,
-    parallel: str = "auto",
+    chain_method: str = "auto",
     progress: bool | Callable | Reporter | None = None,
     **model_options,
 ):
@@ -70,7 +71,7 @@ def sample(
     - `store`: a new folder to which draws stream in blocks while memory does not grow; `mc.resume` goes on after a crash,
       `mc.open_store` reads what is there. `keep` (names or patterns such as "beta*") and `thin` (every so many draws) choose
       what is stored; ESS and R̂ are judged on all parameters. `block` is the draws a chain that are committed together
-    - `parallel`: "threads", "vectorised" (chains are lanes of one program, shared out over the devices), or "auto":
+    - `chain_method`: "threads", "vectorised" (chains are lanes of one program, shared out over the devices), or "auto":
       threads on one CPU and where the target needs them, else vectorised. Draws agree to rounding
 
     Every gradient is in `sample_stats.attrs`. Ctrl-C keeps the draws so far, with status "interrupted".
@@ -79,7 +80,7 @@ def sample(
     """
     options = SampleOptions(
         chains, draws, kernel, metric, step_size, target_accept, max_tree_depth, target_ess, max_draws, max_gradients,
-        max_time, parallel,
+        max_time, chain_method,
     )  # fmt: skip
     stored = stored_where(store, keep, thin, block)
     target = pipeline.target(model, **model_options)
@@ -109,9 +110,7 @@ def _stored_run(target: AbstractTarget, request: Request, report: Reporter, open
         opened.close()
     with contextlib.suppress(LostProcess):  # the draws so far are there
         sampling.wait_for_all("stored")
-    tree = stores.open_store(opened.root)
-    remember(tree, target)
-    return tree
+    return _remembered(stores.open_store(opened.root), target)
 
 
 def stored_where(store, keep, thin: int, block: int | None):
@@ -171,8 +170,12 @@ def resume(
             return _stored_run(target, opened.latest(stores.BEGIN), report, opened)
     finally:
         opened.close()
-    tree = stores.open_store(store)
-    remember(tree, target)
+    return _remembered(stores.open_store(store), target)
+
+
+def _remembered(tree, target: AbstractTarget):
+    """`tree`, which knows its target from here on, along the run's map where it has one."""
+    remember(tree, along_its_map(tree, target))
     return tree
 
 
@@ -206,7 +209,7 @@ def _check_machine(run: dict[str, Any], report: Reporter) -> None:
 def extend(
     data,
     /,
-    model: Callable | AbstractTarget | None = None,
+    model: Any = None,
     *,
     draws: int | None = None,
     target_ess: float | int | None = None,
@@ -233,7 +236,9 @@ def extend(
             "same model: `extend(data, model, …)`."
         )
     _check_same(data, target)
-    before = segment_of(data)
+    if model is not None:
+        target = along_its_map(data, target)
+    before = segment_of(data, target)
     attributes = {
         name: getattr(value, "item", lambda v=value: v)() for name, value in data["sample_stats"].attrs.items()
     }
@@ -251,7 +256,7 @@ def extend(
         )
         report.sampling_done(drawn)
     joined = sampling.Segment(*(np.concatenate(pair, axis=1) for pair in zip(before, drawn.segment, strict=True)))
-    return to_output(target, joined, drawn.standpoint, attributes | _added(attributes, drawn))
+    return keep_traces(to_output(target, joined, drawn.standpoint, attributes | _added(attributes, drawn)), data)
 
 
 def _added(attributes: dict[str, Any], drawn) -> dict[str, Any]:

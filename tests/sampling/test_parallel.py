@@ -6,12 +6,17 @@ import subprocess
 import sys
 from pathlib import Path
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax.scipy.linalg import cho_solve
 
 import monochord as mc
+from monochord.arrays import named_key
+from monochord.metrics import identity_metric
+from monochord.sampling import Chains, Tuning
 from monochord.sampling._chains import is_vectorised
-from monochord.targets import CallableTarget
+from monochord.targets import CallableTarget, evaluate
 from tests.sampling.shared_run import draw, make_target
 
 SCRIPT = Path(__file__).with_name("shared_run.py")
@@ -43,7 +48,7 @@ def _finish(process: subprocess.Popen) -> str:
 def test_lanes_draw_what_threads_draw():
     """One program for all chains, warm-up and restarts included; lanes that wait are counted. Catches: keys or step sizes
     given to the wrong lane, idle lanes that nobody sees."""
-    threads, lanes = (draw(parallel=parallel, kernel="nuts") for parallel in ("threads", "vectorised"))
+    threads, lanes = (draw(chain_method=chain_method, kernel="nuts") for chain_method in ("threads", "vectorised"))
     np.testing.assert_allclose(
         lanes.unconstrained_posterior["x"].values, threads.unconstrained_posterior["x"].values, **ROUNDING
     )
@@ -154,6 +159,31 @@ def test_a_target_may_forbid_lanes(monkeypatch):
 
 def test_more_chains_than_lanes_hold(seed):
     """Hundreds of chains by the same call, few draws each. Catches: arrays of all lanes at full length."""
-    data = mc.sample(make_target(), seed=seed, chains=300, draws=4, parallel="vectorised", kernel="hmc", progress=False)
+    data = mc.sample(
+        make_target(), seed=seed, chains=300, draws=4, chain_method="vectorised", kernel="hmc", progress=False
+    )
     assert data.posterior["x"].shape == (300, 4, 3)
     assert np.unique(data.posterior["shift"].values[:, -1]).size == 300
+
+
+def _factoring_density(params, scale):
+    """Factors a matrix at every point."""
+    covariance = jnp.eye(3) * (1.0 + jnp.tanh(params["a"]) ** 2) + 0.2
+    factor = jnp.linalg.cholesky(covariance)
+    return -0.5 * (params["a"] / scale) ** 2 - 0.5 * params["x"] @ cho_solve((factor, True), params["x"])
+
+
+def test_chains_that_factor_matrices_take_turns_on_a_cpu():
+    """LAPACK on a batch of lanes can wait for its own threads for ever. The same draws, and no lane idles. Catches: lanes
+    side by side there, gradients of lanes that did not wait."""
+    target = mc.target(_factoring_density, init={"x": np.zeros(3), "a": 0.0}, data={"scale": np.array(0.7)})
+    start = evaluate(target, np.random.default_rng(0).normal(size=(3, 4)))
+    metric, segments = identity_metric(4), []
+    tunings = [Tuning(metric, step, 1.0) for step in (0.2, 0.4, 0.7)]
+    for method in ("vectorised", "threads"):
+        chains = Chains(target, start, named_key(0, "chains"), 10, chain_method=method)
+        segments.append(chains.advance(tunings, "hmc", 20))
+        assert chains.idle_lanes == 0
+        chains.close()
+    assert len(set(segments[0].num_steps.sum(axis=1))) == 3  # lanes side by side would wait
+    np.testing.assert_allclose(segments[0].x, segments[1].x, **ROUNDING)

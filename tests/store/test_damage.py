@@ -122,7 +122,7 @@ def test_what_is_kept_is_checked_before_any_work(target, tmp_path):
         ({"keep": []}, "no list of names"),
         ({"thin": 0}, "`thin=0` is out of range"),
         ({"block": 0}, "`block=0` is out of range"),
-        ({"parallel": "gpu"}, "`parallel='gpu'` is not known"),
+        ({"chain_method": "gpu"}, "`chain_method='gpu'` is not known"),
     ):
         with pytest.raises(mc.OptionError, match=message):
             mc.sample(target, seed=1, store=tmp_path / "run.zarr", **options)

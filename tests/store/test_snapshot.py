@@ -64,6 +64,7 @@ def test_a_fit_goes_on_from_bytes_at_every_step():
         np.testing.assert_array_equal(again.gaussian.metric.dense(), whole.gaussian.metric.dense())
         assert again.cost == whole.cost
         assert str(again) == str(whole)
+        assert again.trace == whole.trace
     stored = from_bytes(to_bytes(whole))
     assert stored.draws is not None
     assert stored.verdict == whole.verdict

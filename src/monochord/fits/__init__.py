@@ -9,7 +9,7 @@ from monochord.fits._match import match
 from monochord.fits._mode import Laplace
 from monochord.fits._natural import NaturalGradient
 from monochord.fits._pathfinder import Pathfinder
-from monochord.fits._run import MAX_STEPS, FitResult, run
+from monochord.fits._run import MAX_STEPS, Checkpoint, FitResult, run
 from monochord.fits._staged import Staged, default_family
 from monochord.fits._structure import MetricChoice
 
@@ -19,6 +19,7 @@ __all__ = [
     "AbstractFitState",
     "Advi",
     "BatchMatch",
+    "Checkpoint",
     "DeterministicAdvi",
     "FitResult",
     "FitStatus",

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from monochord.arrays import Key, fold_key
+from monochord.arrays import Key, fold_words, key_words
 from monochord.cost import Cost
 from monochord.errors import MonochordError
 from monochord.estimate import Estimate, mean_estimate
@@ -14,6 +14,7 @@ from monochord.fits._base import AbstractFit, AbstractFitState, FitStatus, Mode,
 from monochord.fits._score import coordinate_residuals, elbo_terms
 from monochord.fits._structure import MetricChoice
 from monochord.gaussian import Gaussian
+from monochord.maps import ConditionalMap
 from monochord.spectra import Verdict, judge
 from monochord.targets import AbstractTarget, Evaluations
 
@@ -36,7 +37,8 @@ class FitResult:
     were compared by their predicted cost, `indefinite_share` the share of draws with an indefinite Hessian (None where
     the residual settles the verdict without it), `radial_spread` the spread of log radius along rays from the mean over
     that of a Gaussian, `gain_over_identity` the cost functional without a metric over that with this one, on draws moved
-    by a few trajectories (None unless most Hessians are indefinite).
+    by a few trajectories (None unless most Hessians are indefinite). Where a `map` was learned, `gaussian`, `draws` and
+    `modes` live in its coordinates, and ``monochord.maps.mapped(target, fit.map)`` is the target there.
     `state` resumes the fit: ``run(key, target, algorithm, state=result.state)``; where it stopped at
     `max_steps` it is the state before the evidence was drawn.
     """
@@ -58,6 +60,7 @@ class FitResult:
     indefinite_share: Estimate | None = None
     radial_spread: Estimate | None = None
     gain_over_identity: Estimate | None = None
+    map: ConditionalMap | None = None
     seed: int | None = None
     seconds: float = 0.0
 
@@ -98,6 +101,8 @@ class FitResult:
             f"Pareto k        {self.pareto_k}",
             f"gradients       {self.cost.gradients}",
         ]
+        if self.map is not None:
+            lines.append(f"map             {self.map.named(self.names)}")
         if self.choices:
             best = min(choice.score for choice in self.choices)
             compared = ", ".join(f"{choice.name} {choice.score / best:.2f}" for choice in self.choices)
@@ -121,6 +126,14 @@ class FitResult:
         return f"{name} ({share} of its score unexplained)"
 
 
+@dataclasses.dataclass(frozen=True)
+class Checkpoint:
+    """A fit between two steps: enough for another process to end it as this one would."""
+
+    state: AbstractFitState
+    trace: tuple[StepInfo, ...]
+
+
 def run(
     key: Key,
     target: AbstractTarget,
@@ -128,20 +141,23 @@ def run(
     *,
     initial=None,
     max_steps: int = MAX_STEPS,
-    state: AbstractFitState | None = None,
+    state: AbstractFitState | Checkpoint | None = None,
     callback: Callable[[StepInfo], None] | None = None,
-    checkpoint: Callable[[AbstractFitState], None] | None = None,
+    checkpoint: Callable[[Checkpoint], None] | None = None,
     throw: bool = False,
 ) -> FitResult:
     """Run `algorithm` to its end, or for `max_steps` steps in all.
 
     Step i uses a key that depends on `key` and i alone, so a fit resumed from `state` with the same key
     ends bit for bit where an uninterrupted one does. `callback` sees every step, and
-    `checkpoint` the state after it, from which a fit may be resumed.
+    `checkpoint` what a fit may be resumed from after it, passed as `state`.
 
     **Raises** with `throw=True` a `MonochordError` when the fit found no start or diverged.
     """
     trace: list[StepInfo] = []
+    if isinstance(state, Checkpoint):
+        state, trace = state.state, list(state.trace)
+    words = key_words(key)
     if state is None:
         state = algorithm.init(key, target, initial)
     resumable = None
@@ -152,10 +168,10 @@ def run(
             if state.current is None:
                 break
             state = dataclasses.replace(state, stage="check")
-        state, info = algorithm.step(fold_key(key, 1, state.num_steps), target, state)
+        state, info = algorithm.step(fold_words(words, 1, state.num_steps), target, state)
         trace.append(info)
         if checkpoint is not None and resumable is None:
-            checkpoint(state)
+            checkpoint(Checkpoint(state, tuple(trace)))
         if callback is not None:
             callback(info)
     if throw and state.status in (FitStatus.no_finite_start, FitStatus.diverged):

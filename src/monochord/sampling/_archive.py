@@ -9,7 +9,7 @@ from monochord.cost import Cost
 from monochord.sampling._chains import AbstractJournal
 from monochord.sampling._enough import Standing
 from monochord.sampling._pilot import Pilot
-from monochord.sampling._segment import Segment
+from monochord.sampling._segment import Piece, Segment
 from monochord.sampling._settings import Standpoint
 
 
@@ -23,6 +23,7 @@ class WarmUp:
     num_refinements: int
     num_restarts: int
     pilot: Pilot
+    trace: tuple[Piece, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)

@@ -12,11 +12,11 @@ from monochord.arrays import Key, fold_key
 from monochord.errors import DataError
 from monochord.sampling._blackjax import BlockSpec
 from monochord.sampling._hosts import gathered, num_hosts, own_part
-from monochord.sampling._lanes import Lanes
 from monochord.sampling._segment import Segment
 from monochord.sampling._settings import Tuning
 from monochord.sampling._threads import Threads
-from monochord.targets import AbstractTarget, Evaluations, running
+from monochord.sampling._vectorised import Lanes
+from monochord.targets import AbstractTarget, Evaluations, raise_failure, running
 
 BLOCK_SECONDS = 0.25  # how often progress moves and Ctrl-C is heard
 BLOCK_NUMBERS = 2_000_000  # doubles one block may hold for each chain
@@ -55,7 +55,7 @@ class Chains:
         max_tree_depth: int,
         iteration: int = 0,
         journal: AbstractJournal | None = None,
-        parallel: str = "auto",
+        chain_method: str = "auto",
     ):
         self.target = target
         self.num_chains = len(start.x)
@@ -63,13 +63,13 @@ class Chains:
         self.idle_lanes = 0
         self._ends = start
         self._own = own_part(self.num_chains)
-        lanes = len(self._own) if is_vectorised(target, parallel) else 1
+        lanes = len(self._own) if is_vectorised(target, chain_method) else 1
         self._capacity = int(np.clip(BLOCK_NUMBERS // (target.dim * max(1, lanes // FREE_LANES)), 10, 256))
         self._max_tree_depth = max_tree_depth
         self._journal = journal
         self._block_length = 1  # nothing is known of the speed: Ctrl-C must be heard soon
         keys = [fold_key(key, chain) for chain in self._own]
-        self._engine = (Lanes if is_vectorised(target, parallel) else Threads)(target, keys)
+        self._engine = (Lanes if is_vectorised(target, chain_method) else Threads)(target, keys)
 
     @property
     def piece(self) -> int:
@@ -101,6 +101,7 @@ class Chains:
         ends = Evaluations(*(np.asarray(field[own]) for field in self._ends))
         with running():
             fields, idle = self._engine.advance(ends, self.iteration, tunings[own], count, spec)
+            raise_failure(self.target)
         self.idle_lanes += idle
         return Segment(*gathered(fields, self.num_chains))
 
@@ -142,14 +143,14 @@ def piece_draws(dim: int) -> int:
     return min(PIECE_DRAWS, int(np.clip(BLOCK_NUMBERS // dim, 10, 256)))
 
 
-def is_vectorised(target: AbstractTarget, parallel: str) -> bool:
+def is_vectorised(target: AbstractTarget, chain_method: str) -> bool:
     """Whether chains run as lanes of one program: on an accelerator and over several devices, unless the target forbids it.
 
     On one CPU they run in threads: none waits for the deepest tree among them, and two threads keep two cores busy.
     """
-    if parallel == "threads" or not target.vectorised:
+    if chain_method == "threads" or not target.vectorised:
         return False
-    return parallel == "vectorised" or jax.default_backend() != "cpu" or jax.local_device_count() > 1
+    return chain_method == "vectorised" or jax.default_backend() != "cpu" or jax.local_device_count() > 1
 
 
 ProgressCallback = Callable[["SamplingInfo"], None]

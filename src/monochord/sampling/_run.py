@@ -94,14 +94,16 @@ def run_chains(
     budget.spend(cost_starts.gradients)
     chains = Chains(
         target, join([start.points for start in starts]), fold_key(key, 1), settings.max_tree_depth, journal=archive,
-        parallel=settings.parallel,
+        chain_method=settings.chain_method,
     )  # fmt: skip
     try:
         run = WarmUpRun(chains, starts, settings, budget, host_generator(fold_key(key, 0)), callback)
         acceptance = run.run()
         for restarts in range(MAX_RESTARTS + 1):
             pilot = choose_kernel(run)
-            warmed = WarmUp(run.gradients, run.iterations, acceptance, run.num_refinements, restarts, pilot)
+            warmed = WarmUp(
+                run.gradients, run.iterations, acceptance, run.num_refinements, restarts, pilot, tuple(run.trace)
+            )  # fmt: skip
             begin = Standpoint(
                 chains.ends(), chains.iteration, run.kernel, settings.max_tree_depth, tuple(run.tunings()),
                 tuple(group.chains for group in run.groups),
@@ -136,7 +138,7 @@ def continue_chains(
     budget = Budget(settings.max_gradients, settings.max_seconds)
     chains = Chains(
         target, standpoint.ends, fold_key(key, 1), standpoint.max_tree_depth, standpoint.iteration,
-        parallel=settings.parallel,
+        chain_method=settings.chain_method,
     )  # fmt: skip
     try:
         return _sample(Kept(chains, Beginning(standpoint, None), settings, budget, before=before), callback)
@@ -165,7 +167,12 @@ def resume_chains(
     spent = beginning.warmup.gradients if beginning.warmup is not None else 0
     budget.spend(beginning.cost_starts.gradients + spent + stretch.gradients)
     chains = Chains(
-        target, stands.ends, fold_key(key, 1), stands.max_tree_depth, stands.iteration, parallel=settings.parallel
+        target,
+        stands.ends,
+        fold_key(key, 1),
+        stands.max_tree_depth,
+        stands.iteration,
+        chain_method=settings.chain_method,
     )
     try:
         whole = judged if len(beginning.begin.groups) == 1 else None

@@ -1,4 +1,4 @@
-"""`Segment`: consecutive draws of all chains, and what may be held of many."""
+"""`Segment`: consecutive draws of all chains; `Piece`: what is noted of some; and what may be held of many."""
 
 from typing import NamedTuple
 
@@ -28,6 +28,16 @@ class Segment(NamedTuple):
     def without_scores(self) -> "Segment":
         """The same draws, the memory of their scores set free."""
         return self._replace(score=np.zeros((*self.score.shape[:2], 0), self.score.dtype))
+
+
+class Piece(NamedTuple):
+    """A few iterations of warm-up: counts so far, and the mean acceptance and step size (first chain) of these."""
+
+    iterations: int
+    gradients: int
+    acceptance: float
+    step_size: float
+    num_refinements: int
 
 
 def concatenate(segments: list[Segment]) -> Segment:

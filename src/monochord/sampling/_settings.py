@@ -11,7 +11,7 @@ from monochord.sampling._evidence import Evidence
 from monochord.targets import Evaluations
 
 KERNELS = ("auto", "nuts", "hmc")
-PARALLEL = ("auto", "threads", "vectorised")  # how chains share the machine
+CHAIN_METHODS = ("auto", "threads", "vectorised")  # how chains share the machine
 Refine = Callable[[Gaussian, Evaluations, np.ndarray], Gaussian]
 
 
@@ -76,4 +76,4 @@ class SamplerSettings:
     target_ess: float | int | None = None
     max_gradients: float | int = float("inf")
     max_seconds: float | int = float("inf")
-    parallel: str = "auto"
+    chain_method: str = "auto"

@@ -11,7 +11,7 @@ from monochord._arviz import flat_attributes
 from monochord.continuation import STATISTICS
 from monochord.output import TYPES
 from monochord.sampling import AbstractArchive, Draws, Segment, Stretch
-from monochord.store._layout import UNCONSTRAINED, dimension_names, most_held, options_of_run, rows_of
+from monochord.store._layout import UNCONSTRAINED, event_axes, most_held, options_of_run, plain_labels, rows_of
 from monochord.store._ledger import FOLDER
 from monochord.store._writer import BLOCK, END, JOURNAL, LAYOUT, RunStore
 from monochord.store._zarr import ArrayWriter, read_rows
@@ -42,6 +42,8 @@ class StoreArchive(AbstractArchive):
         self._describe = describe
         self._arrays = ArrayWriter(store.root)
         self._names = self.options.kept(_quantities(target))
+        # along a map, stored draws are not bit for bit those of the chains
+        self._reads_back = self.options.keeps_all and target.unmapped is target
         self._replay = self._recorded_segments()
         self._new: list[Segment] = []  # recorded, but not yet committed
         self._committed_at = self._drawn_at = time.perf_counter()
@@ -141,7 +143,7 @@ class StoreArchive(AbstractArchive):
             if rows.shape[1]:
                 self._arrays.write(path, place, rows)
         files = self._arrays.taken()
-        if not self.options.keeps_all:
+        if not self._reads_back:
             rows = Segment(*(rows_of(field, self._first, stride) for field in whole))
             files |= self.store.write_snapshot(f"{FOLDER}/held/{self._first:012}.npz", rows)
         return files
@@ -159,7 +161,7 @@ class StoreArchive(AbstractArchive):
             for name in self._names:
                 values[f"posterior/{name}"] = named[name].reshape(chains, count, *named[name].shape[1:])
         if self.options.keeps_unconstrained:
-            values[X] = segment.x
+            values[X] = self._target.to_unconstrained(segment.x)
         return values
 
     def _lay_out(self, values: dict[str, np.ndarray]) -> None:
@@ -167,19 +169,22 @@ class StoreArchive(AbstractArchive):
         groups = {name: {} for name in ("posterior", "sample_stats")}
         if self.options.keeps_unconstrained:
             groups[UNCONSTRAINED] = {}
-        observed = self._target.observed_data()
-        self._arrays.begin(groups | ({"observed_data": {}} if observed else {}))
+        data = {"observed_data": self._target.observed_data(), "constant_data": self._target.constant_data()}
+        data = {group: values for group, values in data.items() if values}
+        self._arrays.begin(groups | {group: {} for group in data})
+        labels = self._target.output_labels()
+        axes = {output_name(name): tuple(names) for name, names in labels.dims.items()}
         length = -(-self._most // self.options.thin)
         for path, rows in values.items():
-            group, name = path.split("/", 1)
-            names = ("chain", "draw", "coordinate") if group == UNCONSTRAINED else dimension_names(name, rows.ndim)
-            self._arrays.create(path, rows, length, self._block // self.options.thin, names)
-        for name, value in observed.items():
-            value = np.asarray(value)
-            self._arrays.add(f"observed_data/{name}", value, tuple(f"{name}_dim_{axis}" for axis in range(value.ndim)))
+            name = path.split("/", 1)[1]
+            names = ("coordinate",) if path == X else event_axes(name, rows.ndim - 2, axes)
+            self._arrays.create(path, rows, length, self._block // self.options.thin, ("chain", "draw", *names))
+        for group, arrays in data.items():
+            for name, value in arrays.items():
+                self._arrays.add(f"{group}/{name}", np.asarray(value), event_axes(name, np.ndim(value), axes))
         self.store.commit(
-            LAYOUT, self._arrays.taken(), block=self._block, arrays=list(values), observed=list(observed),
-            names=list(self._target.names),
+            LAYOUT, self._arrays.taken(), snapshot={axis: plain_labels(found) for axis, found in labels.coords.items()},
+            block=self._block, arrays=list(values), data=list(data), names=list(self._target.names),
         )  # fmt: skip
         self._is_laid_out = True
 
@@ -193,7 +198,7 @@ class StoreArchive(AbstractArchive):
     def _held(self, stretch: Stretch) -> list[Segment]:
         """The draws that looks need of a former process's."""
         ledger, done, stride = self.store.ledger, stretch.done, stretch.stride
-        if self.options.keeps_all:
+        if self._reads_back:
             fields = {
                 ours: read_rows(ledger, f"sample_stats/{theirs}", done, stride) for ours, theirs in STATISTICS.items()
             }

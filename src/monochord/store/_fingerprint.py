@@ -9,7 +9,7 @@ import jax
 import numpy as np
 
 from monochord.errors import OptionError
-from monochord.targets import AbstractTarget
+from monochord.targets import AbstractTarget, HostTarget
 
 ADDRESS = re.compile(r"0x[0-9a-fA-F]+")
 
@@ -18,9 +18,11 @@ def fingerprint(target: AbstractTarget) -> dict[str, str]:
     """SHA-256 of the coordinates, of the traced log density and reported quantities, and of each array of the data.
 
     The trace (a jaxpr) does not depend on comments or names in the source. Of a target whose functions JAX cannot see into
-    (`vectorised` False), the source is hashed too.
+    (`vectorised` False), the source is hashed too; of a host target the source, the data and values at two points.
     """
     found = {"coordinates": _hash("\n".join(target.names))}
+    if isinstance(target, HostTarget):
+        return found | _of_host(target)
     x = jax.ShapeDtypeStruct((target.dim,), jax.dtypes.canonicalize_dtype(float))
     traced = {"log density": lambda t, x: t.log_density(x), "reported quantities": lambda t, x: t.constrain(x)}
     for name, function in traced.items():
@@ -30,6 +32,26 @@ def fingerprint(target: AbstractTarget) -> dict[str, str]:
     if not target.vectorised:
         found["the source"] = _of_source(target)
     return found
+
+
+def _of_host(target: HostTarget) -> dict[str, str]:
+    """Nine digits of values count, so that sums in another order change nothing. Costs two gradients."""
+    center = np.asarray(target.center, np.float64)
+    points = center + np.outer([0.0, 0.1], np.sin(1.0 + np.arange(target.dim)))
+    values, scores = target.evaluate_on_host(points)
+    reported = target.constrain_on_host(points)
+    found = {
+        "the log density": _hash(_digits(values), _digits(scores)),
+        "the reported quantities": _hash(
+            *(part for name in sorted(reported) for part in (name, _digits(reported[name])))
+        ),
+        "the source": _hash(*(_text(function) for function in target.model.functions())),
+    }
+    return found | {f"`{name}`": _of_array(value) for name, value in target.observed_data().items()}
+
+
+def _digits(values: np.ndarray) -> str:
+    return " ".join(f"{value:.8e}" for value in np.ravel(values))
 
 
 def check_same(stored: dict[str, str], target: AbstractTarget) -> None:

@@ -99,9 +99,18 @@ def checked_keep(keep: str | Sequence[str] | None) -> tuple[str, ...] | None:
     return patterns
 
 
-def dimension_names(name: str, ndim: int) -> tuple[str, ...]:
-    """Axes of a stored quantity, as ArviZ names them."""
-    return ("chain", "draw", *(f"{name}_dim_{axis}" for axis in range(ndim - 2)))
+def event_axes(name: str, ndim: int, stated: dict[str, tuple[str, ...]]) -> tuple[str, ...]:
+    """Axes of a quantity's entries: those that the model states, else as ArviZ names them."""
+    axes = stated.get(name, ())
+    return axes if len(axes) == ndim else tuple(f"{name}_dim_{axis}" for axis in range(ndim))
+
+
+def plain_labels(values: np.ndarray) -> np.ndarray:
+    """Labels along an axis without Python objects, which have no stored form: as text where they are no numbers."""
+    if values.dtype.kind != "O":
+        return values
+    values = np.array(values.tolist())
+    return values if values.dtype.kind != "O" else values.astype(str)
 
 
 def rows_of(x: np.ndarray, first: int, thin: int) -> np.ndarray:

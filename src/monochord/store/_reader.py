@@ -7,13 +7,14 @@ from typing import Any
 import numpy as np
 
 from monochord._arviz import library_attributes
-from monochord.continuation import add_standpoint
+from monochord.continuation import add_map, add_standpoint
 from monochord.errors import DataError, OptionError
 from monochord.store._layout import UNCONSTRAINED, options_of_run
 from monochord.store._ledger import Ledger, damaged
 from monochord.store._snapshot import from_bytes
-from monochord.store._writer import BLOCK, END, LAYOUT, check_format, check_is_store
+from monochord.store._writer import BLOCK, END, FITTED, LAYOUT, check_format, check_is_store
 from monochord.store._zarr import open_group
+from monochord.traces import add_traces
 
 
 def open_store(path: str | os.PathLike):
@@ -47,34 +48,44 @@ def _tree(root: Path):
     options, layout = options_of_run(root, ledger.records[0]["run"]), ledger.last(LAYOUT)
     assert layout is not None
     count = -(-last["done"] // options.thin)
+    labels = _snapshot(ledger, layout)
     tree = xarray.DataTree()
     for name in ("posterior", "sample_stats", UNCONSTRAINED):
         if name != UNCONSTRAINED or options.keeps_unconstrained:
-            tree[name] = xarray.DataTree(_dataset(ledger, name, count, layout["names"]))
-    if layout["observed"]:
-        tree["observed_data"] = xarray.DataTree(_with_coordinates(open_group(ledger, "observed_data").load()))
-    tree["sample_stats"].attrs.update(last["attributes"])
-    tree["posterior"].attrs.update(library_attributes(last["attributes"]))
+            tree[name] = xarray.DataTree(_dataset(ledger, name, count, labels | {"coordinate": layout["names"]}))
+    for name in layout["data"]:
+        tree[name] = xarray.DataTree(_labelled(open_group(ledger, name).load(), labels))
+    attributes = last["attributes"] | ({"command": options.origin["command"]} if options.origin else {})
+    tree["sample_stats"].attrs.update(attributes)
+    tree["posterior"].attrs.update(library_attributes(attributes))
     for name in ("posterior", "sample_stats"):
         tree[name].attrs["thin"] = options.thin
+    stretch = _snapshot(ledger, last)
+    fit, *_ = _snapshot(ledger, ledger.last(FITTED))
     if options.keeps_all:
-        snapshot = last["snapshot"]
-        add_standpoint(tree, from_bytes(ledger.read(snapshot["name"], snapshot["sha256"])).stands)
-    return tree
+        add_standpoint(tree, stretch.stands)
+        add_map(tree, fit.map if fit is not None else None)
+    return add_traces(tree, fit, stretch.beginning.warmup)
 
 
-def _dataset(ledger: Ledger, group: str, count: int, names: list[str]):
+def _snapshot(ledger: Ledger, record):
+    found = record["snapshot"]
+    return from_bytes(ledger.read(found["name"], found["sha256"]))
+
+
+def _dataset(ledger: Ledger, group: str, count: int, labels: dict[str, Any]):
     found = open_group(ledger, group)
     found.attrs.clear()
     if found.data_vars and found.sizes["draw"] < count:
         raise damaged(ledger.root, f"the group `{group}` is shorter than what was committed")
     if not found.data_vars:
         return found
-    found = _with_coordinates(found.isel(draw=slice(0, count)))
-    return found.assign_coords(coordinate=names) if group == UNCONSTRAINED else found
+    return _labelled(found.isel(draw=slice(0, count)), labels)
 
 
-def _with_coordinates(dataset):
-    """Whole numbers along every axis, as ArviZ has them."""
-    coordinates: dict[Any, Any] = {name: np.arange(size) for name, size in dataset.sizes.items()}
+def _labelled(dataset, labels: dict[str, Any]):
+    """The stated labels along every axis, else whole numbers, as ArviZ has them."""
+    coordinates: dict[Any, Any] = {
+        axis: labels[axis] if axis in labels else np.arange(size) for axis, size in dataset.sizes.items()
+    }
     return dataset.assign_coords(coordinates)

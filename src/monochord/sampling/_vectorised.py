@@ -10,7 +10,7 @@ from jax.sharding import Mesh, PartitionSpec
 from monochord.arrays import Key
 from monochord.sampling._blackjax import Block, BlockSpec, Position, run_block
 from monochord.sampling._settings import Tuning
-from monochord.targets import AbstractTarget, Evaluations
+from monochord.targets import AbstractTarget, Evaluations, lanes, takes_turns
 
 AXIS = "chains"
 
@@ -18,7 +18,8 @@ AXIS = "chains"
 class Lanes:
     """All chains under one metric advance together; each device loops over its own share and waits for no other.
 
-    Within a device every lane waits for the deepest tree of each draw: `advance` counts what idles.
+    Within a device every lane waits for the deepest tree of each draw: `advance` counts what idles. On a CPU, chains whose
+    model or metric factors matrices take turns, as `lanes` says.
     """
 
     def __init__(self, target: AbstractTarget, keys: Sequence[Key]):
@@ -55,15 +56,15 @@ class Lanes:
         steps = np.array([tunings[i].step_size for i in place])
         lengths = np.array([tunings[i].trajectory_length for i in place])
         position = Position(*(np.asarray(field[place]) for field in ends))  # pyright: ignore[reportArgumentType]
-        block = _run_lanes(
+        block, in_turn = _run_lanes(
             self._target, tunings[0].metric, position, self._words[chains][place], np.int32(iteration), np.int32(count),
             steps, lengths, spec=spec, mesh=Mesh(np.array(devices), (AXIS,)),
         )  # fmt: skip
         block = [np.asarray(field)[:, :count] for field in block]
         num_steps = block[Block._fields.index("num_steps")]
         share = num_steps.reshape(len(devices), -1, count)
-        lanes = int((share.max(axis=1) * share.shape[1]).sum())
-        return [field[: len(chains)] for field in block], lanes - int(num_steps[: len(chains)].sum())
+        spent = share.sum() if in_turn else (share.max(axis=1) * share.shape[1]).sum()
+        return [field[: len(chains)] for field in block], int(spent - num_steps[: len(chains)].sum())
 
     def close(self) -> None:
         """Nothing is held."""
@@ -71,14 +72,19 @@ class Lanes:
 
 @partial(jax.jit, static_argnames=("spec", "mesh"))
 def _run_lanes(target, metric, position, words, first, count, steps, lengths, *, spec, mesh):
-    def lane(target, metric, first, count, position, words, step, length):
+    """Blocks of all chains, and whether chains of one device took turns."""
+
+    def lane(target, metric, first, count, x, log_density, score, words, step, length):
         key = jax.random.wrap_key_data(words, impl="threefry2x32")
-        return run_block(target, metric, position, key, first, count, step, length, spec=spec)[1]
+        return run_block(
+            target, metric, Position(x, log_density, score), key, first, count, step, length, spec=spec
+        )[1]  # fmt: skip
 
-    def share(target, metric, first, count, *lanes):
-        return jax.vmap(partial(lane, target, metric, first, count))(*lanes)
+    def share(target, metric, first, count, *points):
+        return lanes(partial(lane, target, metric, first, count))(*points)
 
-    whole, split = PartitionSpec(), PartitionSpec(AXIS)
-    return jax.shard_map(
-        share, mesh=mesh, in_specs=(whole,) * 4 + (split,) * 4, out_specs=split, check_vma=False
-    )(target, metric, first, count, position, words, steps, lengths)  # fmt: skip
+    whole, split, points = PartitionSpec(), PartitionSpec(AXIS), (*position, words, steps, lengths)
+    block = jax.shard_map(
+        share, mesh=mesh, in_specs=(whole,) * 4 + (split,) * len(points), out_specs=split, check_vma=False
+    )(target, metric, first, count, *points)  # fmt: skip
+    return block, takes_turns(partial(lane, target, metric, first, count), *points)
