@@ -74,14 +74,22 @@ def to_datatree(
     made = {group: _dataset(arrays, coords or {}, dims or {}, SAMPLE_DIMS) for group, arrays in groups.items()}
     made |= {group: _dataset(arrays, coords or {}, dims or {}, ()) for group, arrays in data.items() if arrays}
     tree = xarray.DataTree.from_dict(made)
-    flat = {
+    flat = flat_attributes(attributes)
+    tree["sample_stats"].attrs.update(flat)
+    tree["posterior"].attrs.update(library_attributes(flat))
+    return tree
+
+
+def flat_attributes(attributes: dict[str, Any]) -> dict[str, Any]:
+    """Numbers and strings; nested values as JSON, which every file format holds."""
+    return {
         name: value if isinstance(value, (str, int, float)) else json.dumps(value) for name, value in attributes.items()
     }
-    tree["sample_stats"].attrs.update(flat)
-    tree["posterior"].attrs.update(
-        {"inference_library": "monochord", "inference_library_version": flat.get("version", "")}
-    )
-    return tree
+
+
+def library_attributes(flat: dict[str, Any]) -> dict[str, Any]:
+    """Who made a posterior, as ArviZ names it."""
+    return {"inference_library": "monochord", "inference_library_version": flat.get("version", "")}
 
 
 def _dataset(arrays: dict[str, np.ndarray], coords: dict[str, Any], dims: dict[str, list[str]], lead: tuple[str, ...]):

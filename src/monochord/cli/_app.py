@@ -143,6 +143,22 @@ def sample(
     ] = None,
     step_size: Annotated[Optional[float], typer.Option(help="Fix the step size.", show_default=False)] = None,
     max_tree_depth: Annotated[int, typer.Option(help="At most 2**depth - 1 leapfrogs a draw.")] = 10,
+    store: Annotated[
+        Optional[Path],
+        typer.Option(help="New folder to which draws stream; see `monochord resume`.", show_default=False),
+    ] = None,
+    keep: Annotated[
+        Optional[list[str]],
+        typer.Option(help="Quantity to store, a name or pattern; may be repeated.", show_default=False),
+    ] = None,
+    thin: Annotated[int, typer.Option(help="Store every so many draws; ESS is judged on all.")] = 1,
+    block: Annotated[
+        Optional[int],
+        typer.Option(help="Draws a chain that are committed to the store together.", show_default=False),
+    ] = None,
+    chain_method: Annotated[
+        str, typer.Option(help="How chains share the machine: auto, threads or vectorised.")
+    ] = "auto",
     json: Json = False,
     progress: Progress = True,
     compile_cache: Cache = True,
@@ -156,9 +172,36 @@ def sample(
             options={
                 "chains": chains, "draws": draws, "metric": metric, "kernel": kernel, "target_ess": target_ess,
                 "target_accept": target_accept, "step_size": step_size, "max_tree_depth": max_tree_depth,
-                "max_draws": max_draws, "max_gradients": max_gradients, "max_time": max_time,
+                "max_draws": max_draws, "max_gradients": max_gradients, "max_time": max_time, "chain_method": chain_method,
             },
-            no_fit=no_fit, report=report,
+            no_fit=no_fit, report=report, store={"store": store, "keep": keep, "thin": thin, "block": block},
+        )  # fmt: skip
+
+
+@app.command(epilog=_epilog("monochord resume run.zarr", "monochord resume run.zarr --output run.nc --report run.html"))
+def resume(
+    store: Annotated[Path, typer.Argument(help="Folder that --store was given.", show_default=False)],
+    output: Annotated[
+        Optional[Path], typer.Option("--output", "-o", help="netCDF file for the ArviZ DataTree.", show_default=False)
+    ] = None,
+    report: Report = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace the output file if it exists.")] = False,
+    model: Annotated[
+        Optional[Path],
+        typer.Option(help="The model file, where it is no longer where it was.", show_default=False),
+    ] = None,
+    data: Data = None,
+    json: Json = False,
+    progress: Progress = True,
+    compile_cache: Cache = True,
+) -> None:
+    """Go on with a run whose process was killed or interrupted, to the end it would have had."""
+    with guarded(model or store, json):
+        from monochord.cli import _commands
+
+        _commands.resume(
+            store, model, data, output=output, force=force, json=json, progress=progress, compile_cache=compile_cache,
+            report=report,
         )  # fmt: skip
 
 

@@ -18,8 +18,9 @@ from monochord import reports  # noqa: E402
 from monochord._arviz import check_output, read_netcdf, write_netcdf  # noqa: E402
 from monochord.cli import _invocation, _print  # noqa: E402
 from monochord.cli._model_file import load_target  # noqa: E402
-from monochord.errors import ModelError, OutputError  # noqa: E402
+from monochord.errors import ModelError, OptionError, OutputError  # noqa: E402
 from monochord.plan import SampleOptions  # noqa: E402
+from monochord.runs import origin_of, stored_where  # noqa: E402
 from monochord.settings import check_choice, check_count, check_fraction  # noqa: E402
 from monochord.timing import import_finished  # noqa: E402
 
@@ -161,17 +162,35 @@ def compare(
         raise typer.Exit(3)
 
 
+@dataclasses.dataclass(frozen=True)
+class _Wanted:
+    """How a run is to end."""
+
+    output: Path | None
+    force: bool
+    json: bool
+    report: Path | None
+
+    def check(self) -> None:
+        """**Raises** `OutputError` before any work where a file could not be written."""
+        if self.output is not None:
+            check_output(self.output, self.force)
+        _check_report(self.report)
+
+
 def sample(
     model, data, *, output, force, json, progress, compile_cache, seed, options=None, show_spectrum=False, no_fit=False,
-    report=None,
+    report=None, store=None,
 ) -> None:  # fmt: skip
     """`monochord sample`, and `monochord demo` with its spectrum shown."""
-    options = options or {}
+    options, wanted = options or {}, _Wanted(output, force, json, report)
     seed, say = _seed(seed), _print.speaker(json)
     SampleOptions(**options)  # refused before any work
-    if output is not None:
-        check_output(output, force)
-    _check_report(report)
+    wanted.check()
+    stored, command = stored_where(**store) if store is not None else None, _invocation.command(seed)
+    if stored is not None:
+        places = {"model": str(model.resolve()), "data": str(data.resolve()) if data is not None else None}
+        stored = dataclasses.replace(stored, origin={**places, "command": command})
     with _quiet(json):
         target = _load(model, data, compile_cache)
         say(f"seed {seed}")
@@ -183,25 +202,56 @@ def sample(
             if not json:
                 _print.fit(result)
                 _print.spectrum(figures)
-        tree = mc.sample(target, fit=result, seed=seed, progress=progress, **options)
-        tree["sample_stats"].attrs["command"] = _invocation.command(seed)
-        written = _write(tree, output, force)
+        tree = mc.sample(target, fit=result, seed=seed, progress=progress, store=stored, **options)
+        tree["sample_stats"].attrs["command"] = command
+    known = {"findings": findings, "spectrum": figures, "fit": result or None}
+    _conclude(tree, target, model, wanted, say, stored.path if stored is not None else None, known)
+
+
+def resume(store, model, data, *, output, force, json, progress, compile_cache, report=None) -> None:
+    """`monochord resume`."""
+    wanted, say = _Wanted(output, force, json, report), _print.speaker(json)
+    wanted.check()
+    origin = origin_of(store)
+    if origin is None and model is None:
+        raise OptionError(
+            f"the store `{store}` was begun from Python, so it does not know the model's file. Call `monochord.resume(store, model)` "
+            "there, or name the file with --model."
+        )
+    origin = origin or {"model": None, "data": None}
+    model = model or Path(origin["model"])
+    data = data or (Path(origin["data"]) if origin["data"] is not None else None)
+    with _quiet(json):
+        target = _load(model, data, compile_cache)
+        tree = mc.resume(store, target, progress=progress)
+    _conclude(tree, target, model, wanted, say, store, {"findings": None, "spectrum": None, "fit": None})
+
+
+def _conclude(tree, target, model: Path, wanted: _Wanted, say, store: Path | None, known: dict) -> None:
+    """Write, print and judge a result; `known` is what was looked at before it was drawn."""
+    findings, figures, attributes = known["findings"], known["spectrum"], tree["sample_stats"].attrs
+    gradients = findings.gradients if findings is not None else 0
+    with _quiet(wanted.json):
+        written = _write(tree, wanted.output, wanted.force)
         rows = mc.summary(tree)
         doubts = mc.doubts(tree, rows)
-        if not json:
-            _print.summary(tree, rows, doubts, findings.gradients)
+        if not wanted.json:
+            _print.summary(tree, rows, doubts, gradients)
             if figures is not None:
                 _print.prediction(tree, rows, figures)
             if written:
                 print(f"\nwritten to {written}")
+            if store is not None:
+                print(f"\nstored in {store}")
+        command = attributes.get("command", _invocation.command())
         page = _report(
-            report, tree, target, model, seed, say, findings=findings, spectrum=figures, fit=result or None, rows=rows
+            wanted.report, tree, target, model, int(attributes["seed"]), say, command=command, rows=rows, **known
         )
-    if json:
+    if wanted.json:
         record = _print.sample_record(tree, rows, doubts, str(written) if written else None)
-        record["gradients_check"] = findings.gradients
+        record |= {"gradients_check": gradients, "store": str(store) if store is not None else None}
         extra = {"spectrum": _print.spectrum_record(figures)} if figures is not None else {}
-        print(json_module.dumps({"findings": _plain(findings), **record, **extra, **page}))
+        print(json_module.dumps({"findings": _plain(findings or []), **record, **extra, **page}))
     _exit(tree, rows)
 
 
@@ -228,9 +278,8 @@ def _report(path: Path | None, result, target, model: Path, seed: int, say, **kn
     if path is None:
         return {}
     title = f"Posterior of {model.stem}"
-    written = mc.report(
-        result, target, path=path, title=title, command=_invocation.command(seed), seed=seed, **known
-    )  # fmt: skip
+    known = {"command": _invocation.command(seed), **known}
+    written = mc.report(result, target, path=path, title=title, seed=seed, **known)
     say(f"report written to {written}")
     return {"report": str(written)}
 
