@@ -16,6 +16,7 @@ from monochord.errors import OptionError, OutputError
 from monochord.fits import FitResult
 from monochord.gaussian import Gaussian
 from monochord.mapping import in_coordinates_of
+from monochord.metrics import Dense, DenseMetric
 from monochord.output import attributes_of, to_output
 from monochord.plan import SampleOptions, plan
 from monochord.progress import Reporter
@@ -49,6 +50,7 @@ def carried_out(target: AbstractTarget, request: Request, report: Reporter, stor
     options, seed = request.options, request.seed
     archive = None
     with report:
+        ahead = _compiled_ahead(target, request)
         known, cost, note = _fit_of(target, request, report, store)
         target = in_coordinates_of(target, known)
         starts = target.from_unconstrained(request.initial) if request.initial is not None else None
@@ -75,13 +77,26 @@ def carried_out(target: AbstractTarget, request: Request, report: Reporter, stor
             judged = gaussian if known is not None and len(begun) == 1 else None
             with _flushed(archive):
                 drawn = sampling.run_chains(
-                    key, target, begun, cost + spent, settings, judged, report.sampling, archive
+                    key, target, begun, cost + spent, settings, judged, report.sampling, archive, ahead
                 )
         report.sampling_done(drawn)
     if archive is None:
         return add_traces(to_output(target, drawn.segment, drawn.standpoint, describe(drawn)), known, drawn.warmup)
     archive.finish(drawn, describe(drawn))
     return None
+
+
+def _compiled_ahead(target: AbstractTarget, request: Request):
+    """The program that a trusted dense fit will sample with, where a fit is to be made; compiled beside it."""
+    options = request.options
+    is_likely = options.kernel in ("auto", "hmc") and options.metric in ("auto", "dense") and request.initial is None
+    if not is_likely or request.fit is not None or not isinstance(fits.default_family(target.dim), Dense):
+        return None
+    check_signature(target)
+    metric = DenseMetric.from_covariance(np.eye(target.dim))
+    return sampling.compile_ahead(
+        target, metric, named_key(request.seed, "sample"), options.max_tree_depth, options.chain_method
+    )
 
 
 def _call(request: Request, is_stored: bool) -> str:

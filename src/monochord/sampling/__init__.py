@@ -1,5 +1,6 @@
 """Use it: chains of NUTS or jittered-length HMC under a metric."""
 
+from monochord.sampling._ahead import Ahead, compile_ahead
 from monochord.sampling._archive import AbstractArchive, Stretch, WarmUp
 from monochord.sampling._blackjax_energy import energy_errors
 from monochord.sampling._chains import Chains, SamplingInfo, piece_draws
@@ -20,6 +21,8 @@ __all__ = [
     "REFUSED_ACCEPT",
     "STOPPED",
     "AbstractArchive",
+    "Ahead",
+    "compile_ahead",
     "Chains",
     "Draws",
     "Evidence",

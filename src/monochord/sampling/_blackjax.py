@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import blackjax.mcmc.hmc as blackjax_hmc
 import jax
 import jax.numpy as jnp
+import numpy as np
 from blackjax.mcmc.metrics import Metric as EngineMetric
 from jaxtyping import Float, Int
 
@@ -75,6 +76,11 @@ def engine_metric(metric: AbstractMetric) -> EngineMetric:
         return operations[inv, trans](element)
 
     return EngineMetric(sample_momentum, kinetic_energy, check_turning, scale)  # pyright: ignore[reportArgumentType]
+
+
+def plain_numbers(first, count, step_size, trajectory_length, jitter):
+    """Of one type wherever they come from: every call of the block is then of the same program, to the last bit."""
+    return np.int32(first), np.int32(count), *(np.float64(value) for value in (step_size, trajectory_length, jitter))
 
 
 @partial(jax.jit, static_argnames="spec")

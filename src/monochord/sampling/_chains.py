@@ -56,6 +56,7 @@ class Chains:
         iteration: int = 0,
         journal: AbstractJournal | None = None,
         chain_method: str = "auto",
+        ahead=None,
     ):
         self.target = target
         self.num_chains = len(start.x)
@@ -64,12 +65,12 @@ class Chains:
         self._ends = start
         self._own = own_part(self.num_chains)
         lanes = len(self._own) if is_vectorised(target, chain_method) else 1
-        self._capacity = int(np.clip(BLOCK_NUMBERS // (target.dim * max(1, lanes // FREE_LANES)), 10, 256))
+        self._capacity = block_capacity(target.dim, lanes)
         self._max_tree_depth = max_tree_depth
         self._journal = journal
         self._block_length = 1  # nothing is known of the speed: Ctrl-C must be heard soon
         keys = [fold_key(key, chain) for chain in self._own]
-        self._engine = (Lanes if is_vectorised(target, chain_method) else Threads)(target, keys)
+        self._engine = (Lanes if is_vectorised(target, chain_method) else Threads)(target, keys, ahead)
 
     @property
     def piece(self) -> int:
@@ -136,6 +137,11 @@ class Chains:
     def close(self) -> None:
         """Release the threads."""
         self._engine.close()
+
+
+def block_capacity(dim: int, lanes: int) -> int:
+    """Draws of a chain that one call may make, when so many chains run as lanes of a program."""
+    return int(np.clip(BLOCK_NUMBERS // (dim * max(1, lanes // FREE_LANES)), 10, 256))
 
 
 def piece_draws(dim: int) -> int:

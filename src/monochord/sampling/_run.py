@@ -9,6 +9,7 @@ from monochord.arrays import Key, fold_key, host_generator
 from monochord.cost import Cost
 from monochord.errors import LostProcess, ModelError
 from monochord.gaussian import Gaussian
+from monochord.sampling._ahead import Ahead
 from monochord.sampling._archive import AbstractArchive, Beginning, Stretch, WarmUp
 from monochord.sampling._budget import Budget
 from monochord.sampling._chains import Chains, ProgressCallback
@@ -84,6 +85,7 @@ def run_chains(
     judged: Gaussian | None = None,
     callback: ProgressCallback | None = None,
     archive: AbstractArchive | None = None,
+    ahead: Ahead | None = None,
 ) -> Draws:
     """Warm-up and sampling of all chains; `judged` is the fit that the draws are held against.
 
@@ -94,7 +96,7 @@ def run_chains(
     budget.spend(cost_starts.gradients)
     chains = Chains(
         target, join([start.points for start in starts]), fold_key(key, 1), settings.max_tree_depth, journal=archive,
-        chain_method=settings.chain_method,
+        chain_method=settings.chain_method, ahead=ahead,
     )  # fmt: skip
     try:
         run = WarmUpRun(chains, starts, settings, budget, host_generator(fold_key(key, 0)), callback)

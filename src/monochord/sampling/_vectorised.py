@@ -22,7 +22,7 @@ class Lanes:
     model or metric factors matrices take turns, as `lanes` says.
     """
 
-    def __init__(self, target: AbstractTarget, keys: Sequence[Key]):
+    def __init__(self, target: AbstractTarget, keys: Sequence[Key], ahead=None):
         self._target = target
         self._words = np.stack([np.asarray(jax.random.key_data(key)) for key in keys])
         self._devices = jax.local_devices()[: len(keys)]
