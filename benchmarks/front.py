@@ -11,7 +11,7 @@ from statistics import geometric_mean, median
 
 from benchmarks.plot import plot
 from benchmarks.run import QUICK_PROBLEMS, key_of, read_rows
-from benchmarks.scores import grouped
+from benchmarks.scores import grouped, write_notes
 
 OURS = "monochord/auto/auto"
 PACKAGES = {"nutpie": "nutpie", "blackjax": "BlackJAX", "numpyro": "NumPyro", "pymc": "PyMC", "cmdstan": "CmdStan"}
@@ -99,13 +99,7 @@ def main() -> None:
     text = table(rows)
     print(text)
     if options.readme:
-        before, _, rest = options.readme.read_text().partition(MARKERS[0])
-        after = rest.partition(MARKERS[1])[2]
-        if not rest:
-            raise SystemExit(
-                f"`{options.readme}` lacks the lines {MARKERS[0]} and {MARKERS[1]}: add them where the table belongs."
-            )
-        options.readme.write_text(f"{before}{MARKERS[0]}\n\n{text}\n\n{MARKERS[1]}{after}")
+        write_notes(options.readme, [text], MARKERS)
     if options.plot:
         shown = [row for row in rows if row["method"] == OURS or not row["method"].startswith("monochord/")]
         plot(grouped(shown), options.plot, (OURS,))

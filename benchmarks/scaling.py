@@ -18,6 +18,7 @@ from unittest.mock import patch
 import numpy as np
 
 from benchmarks.run import drop_half_line, make_row
+from benchmarks.scores import write_notes
 
 FOLDER = Path(__file__).parent
 METHODS = (
@@ -36,6 +37,7 @@ AXES = {
     "chains": ("rows", (1, 4, 16, 64, 256, 1024)),
 }
 LABELS = {"dim": "dimensions", "condition": "condition number", "rows": "rows of data", "chains": "chains"}
+MARKERS = ("<!-- table of benchmarks.scaling -->", "<!-- end of scaling -->")
 MANY_CHAINS_DRAWS = 100  # a chain, on the axis `chains`
 LARGE, LARGE_DRAWS = 1e5, 250  # dimensions from which draws are fewer, for memory
 
@@ -170,6 +172,7 @@ def main() -> None:
     parser.add_argument("--output", type=Path, default=FOLDER / "results" / "scaling.jsonl")
     parser.add_argument("--table", action="store_true")
     parser.add_argument("--plot", type=Path)
+    parser.add_argument("--notes", type=Path)
     options = parser.parse_args()
     options.timing, options.posteriordb = False, None
     if options.table:
@@ -177,6 +180,8 @@ def main() -> None:
         print(table(rows))
         if options.plot:
             plot(rows, options.plot)
+        if options.notes:
+            write_notes(options.notes, [table(rows).strip()], MARKERS)
     else:
         make(options)
 

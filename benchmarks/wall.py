@@ -11,8 +11,10 @@ from pathlib import Path
 from statistics import geometric_mean
 
 from benchmarks.run import read_rows
+from benchmarks.scores import write_notes
 
 OURS = "monochord/auto/auto"
+MARKERS = ("<!-- table of benchmarks.wall -->", "<!-- end of wall -->")
 
 
 def whole(row: dict, run: str) -> tuple[float, float]:
@@ -61,7 +63,12 @@ def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("file", type=Path)
-    print("\n".join(lines_of(read_rows(parser.parse_args().file))))
+    parser.add_argument("--notes", type=Path)
+    options = parser.parse_args()
+    text = "\n".join(lines_of(read_rows(options.file)))
+    print(text)
+    if options.notes:
+        write_notes(options.notes, [text], MARKERS)
 
 
 if __name__ == "__main__":

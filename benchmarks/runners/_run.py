@@ -12,6 +12,7 @@ from benchmarks.counting import Counter
 
 NUM_CHAINS = int(os.environ.get("BENCHMARK_CHAINS", "4"))
 NUM_DRAWS = int(os.environ.get("BENCHMARK_DRAWS", "1000"))
+HAS_STATED_DRAWS = "BENCHMARK_DRAWS" in os.environ
 STAGES = ("fit", "warmup", "sampling")
 
 

@@ -49,7 +49,9 @@ def compile_ahead(
     """Begin to compile HMC under metrics like `metric`; None where that would gain nothing: one core, an accelerator, lanes,
     a model outside JAX, or single precision.
     """
-    is_of_use = usable_cores() > 1 and jax.default_backend() == "cpu" and jax.config.jax_enable_x64
+    is_of_use = (
+        usable_cores() > 1 and jax.default_backend() == "cpu" and jax.dtypes.canonicalize_dtype(float) == np.float64
+    )
     if not is_of_use or isinstance(target, HostTarget) or is_vectorised(target, chain_method):
         return None
     return Ahead(target, metric, fold_key(key, 0), BlockSpec("hmc", block_capacity(target.dim, 1), max_tree_depth))
