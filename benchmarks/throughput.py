@@ -17,6 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -147,20 +148,22 @@ def in_process(part: str, *arguments, threads: int = 2) -> list[dict]:
     return rows
 
 
-def rows_of(part: str) -> list[dict]:
-    """All rows of a part."""
+def rows_of(part: str) -> Iterator[dict]:
+    """The rows of a part as they are made; those of `chains` come when all have been repeated."""
     if part == "chains":
         kinds = [(2, "threads"), (1, "threads"), (2, "vectorised")]
         made = [
             [row for threads, chain_method in kinds for row in in_process(part, threads, chain_method, threads=threads)]
             for _ in range(REPEATS)
         ]
-        return [max(same, key=lambda row: row["draws_per_second"]) for same in zip(*made, strict=True)]
+        yield from (max(same, key=lambda row: row["draws_per_second"]) for same in zip(*made, strict=True))
+        return
     if part == "memory":
         asked = [(draws, store) for store in ("", "all", "thin") for draws in (2_000, 8_000, 20_000)]
     else:
         asked = [(400, store) for store in ("", "all")]
-    return [row for arguments in asked for row in in_process(part, *arguments)]
+    for arguments in asked:
+        yield from in_process(part, *arguments)
 
 
 def main() -> None:
@@ -183,11 +186,13 @@ def main() -> None:
         return
     old = list(csv.DictReader(options.output.open())) if options.output.exists() else []
     for part in options.parts:
-        old = [row for row in old if row["part"] != part] + rows_of(part)
-        with options.output.open("w", newline="") as file:
-            writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
-            writer.writeheader()
-            writer.writerows(old)
+        old = [row for row in old if row["part"] != part]
+        for row in rows_of(part):
+            old.append(row)
+            with options.output.open("w", newline="") as file:
+                writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
+                writer.writeheader()
+                writer.writerows(old)
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -144,12 +145,18 @@ def test_a_lost_process_stops_the_run_and_loses_no_draw(tmp_path):
     np.testing.assert_array_equal(on.unconstrained_posterior["x"].values[:, :count], draws)
 
 
+def _called_back(params):
+    shape = jax.ShapeDtypeStruct((), float)
+    return jax.jit(lambda x: jax.pure_callback(lambda x: -0.5 * np.sum(np.asarray(x) ** 2), shape, x))(params["x"])
+
+
 def test_a_target_may_forbid_lanes(monkeypatch):
     """Catches: a callback that is evaluated for many chains at once."""
     target = make_target()
     assert target.vectorised
     assert is_vectorised(target, "vectorised")
     assert not is_vectorised(target, "threads")
+    assert not is_vectorised(mc.target(_called_back, init={"x": np.zeros(2)}), "vectorised")
     monkeypatch.setattr("jax.default_backend", lambda: "gpu")
     assert is_vectorised(target, "auto")
     monkeypatch.setattr(CallableTarget, "vectorised", False)

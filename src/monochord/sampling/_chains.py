@@ -16,7 +16,7 @@ from monochord.sampling._segment import Segment
 from monochord.sampling._settings import Tuning
 from monochord.sampling._threads import Threads
 from monochord.sampling._vectorised import Lanes
-from monochord.targets import AbstractTarget, Evaluations, raise_failure, running
+from monochord.targets import AbstractTarget, Evaluations, calls_back, raise_failure, running
 
 BLOCK_SECONDS = 0.25  # how often progress moves and Ctrl-C is heard
 BLOCK_NUMBERS = 2_000_000  # doubles one block may hold for each chain
@@ -64,13 +64,13 @@ class Chains:
         self.idle_lanes = 0
         self._ends = start
         self._own = own_part(self.num_chains)
-        lanes = len(self._own) if is_vectorised(target, chain_method) else 1
-        self._capacity = block_capacity(target.dim, lanes)
+        vectorised = is_vectorised(target, chain_method)
+        self._capacity = block_capacity(target.dim, len(self._own) if vectorised else 1)
         self._max_tree_depth = max_tree_depth
         self._journal = journal
         self._block_length = 1  # nothing is known of the speed: Ctrl-C must be heard soon
         keys = [fold_key(key, chain) for chain in self._own]
-        self._engine = (Lanes if is_vectorised(target, chain_method) else Threads)(target, keys, ahead)
+        self._engine = (Lanes if vectorised else Threads)(target, keys, ahead)
 
     @property
     def piece(self) -> int:
@@ -150,13 +150,16 @@ def piece_draws(dim: int) -> int:
 
 
 def is_vectorised(target: AbstractTarget, chain_method: str) -> bool:
-    """Whether chains run as lanes of one program: on an accelerator and over several devices, unless the target forbids it.
+    """Whether chains run as lanes of one program: on an accelerator and over several devices, unless the target forbids it
+    or calls Python.
 
     On one CPU they run in threads: none waits for the deepest tree among them, and two threads keep two cores busy.
     """
     if chain_method == "threads" or not target.vectorised:
         return False
-    return chain_method == "vectorised" or jax.default_backend() != "cpu" or jax.local_device_count() > 1
+    if chain_method == "auto" and jax.default_backend() == "cpu" and jax.local_device_count() == 1:
+        return False
+    return not calls_back(target.log_density, target.center)
 
 
 ProgressCallback = Callable[["SamplingInfo"], None]

@@ -13,6 +13,8 @@ LAPACK = {
     "qr", "schur", "svd", "sylvester", "triangular_solve", "tridiagonal", "tridiagonal_solve",
 }  # fmt: skip
 
+CALLBACKS = {"pure_callback", "io_callback", "monochord_host_call"}
+
 
 def lanes(function: Callable, batch_size: int | None = None) -> Callable:
     """Map `function` over the leading axis of its arguments, inside a compiled function; it is traced once.
@@ -37,6 +39,11 @@ def lanes(function: Callable, batch_size: int | None = None) -> Callable:
 def takes_turns(function: Callable, *points) -> bool:
     """Whether `lanes(function)` maps these points one after the other."""
     return _factors(jax.make_jaxpr(function)(*(point[0] for point in points)).jaxpr)
+
+
+def calls_back(function: Callable, *arguments) -> bool:
+    """Whether `function` calls Python while it runs."""
+    return bool(CALLBACKS.intersection(_primitives(jax.make_jaxpr(function)(*arguments).jaxpr)))
 
 
 def _factors(jaxpr) -> bool:
