@@ -201,7 +201,8 @@ def test_compiling_beside_a_stage_leaves_it_nothing_less_than_nothing(monkeypatc
     time.sleep(0.02)
     told.add(0.02)
     reporter.fit_done(None)
-    assert reporter.without_preparing("fit", 0.01) == 0.0
+    assert 0.0 <= reporter.without_preparing("fit", 0.01) < 1e-3
+    assert reporter.without_preparing("fit", 0.001) >= 0.0
     time.sleep(0.01)
     reporter.sampling(types.SimpleNamespace(stage="warm-up"))
     assert reporter.without_preparing("warmup", 0.009) == pytest.approx(0.009, abs=5e-4)
