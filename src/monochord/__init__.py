@@ -22,7 +22,7 @@ _HOMES = {
     "monochord.estimate": ("Estimate",),
     "monochord.fits": (
         "Advi", "BatchMatch", "DeterministicAdvi", "FitResult", "FitStatus", "Given", "Laplace", "NaturalGradient", "Pathfinder",
-        "Staged",
+        "Staged", "load",
     ),
     "monochord.gaussian": ("Gaussian",),
     "monochord.metrics": (
@@ -52,6 +52,7 @@ if TYPE_CHECKING:
     from monochord.fits import NaturalGradient as NaturalGradient
     from monochord.fits import Pathfinder as Pathfinder
     from monochord.fits import Staged as Staged
+    from monochord.fits import load as load
     from monochord.gaussian import Gaussian as Gaussian
     from monochord.metrics import Dense as Dense
     from monochord.metrics import DenseMetric as DenseMetric

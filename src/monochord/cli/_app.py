@@ -53,6 +53,7 @@ Seed = Annotated[Optional[int], typer.Option(help="Seed; drawn from the system a
 Json = Annotated[bool, typer.Option("--json", help="One JSON object on standard output, nothing else there.")]
 Progress = Annotated[bool, typer.Option("--progress/--no-progress", help="Progress on standard error.")]
 Cache = Annotated[bool, typer.Option("--compile-cache/--no-compile-cache", help="Keep compiled programs in the user's cache folder.")]  # fmt: skip
+Fit = Annotated[Optional[Path], typer.Option("--fit", help="A fit saved by `monochord fit --save`, of the same parameters, in place of a new one.", show_default=False)]  # fmt: skip
 Metric = Annotated[str, typer.Option(help="auto, identity, diagonal, dense or low_rank.")]
 
 
@@ -72,6 +73,7 @@ def sample(
         ),
     ] = None,
     seed: Seed = None,
+    fit: Fit = None,
     metric: Metric = "auto",
     kernel: Annotated[
         str, typer.Option(help="auto (chosen by evidence), nuts, or hmc with jittered trajectory length.")
@@ -118,7 +120,7 @@ def sample(
                 "target_accept": target_accept, "step_size": step_size, "max_tree_depth": max_tree_depth,
                 "max_draws": max_draws, "max_gradients": max_gradients, "max_time": max_time,
             },
-            no_fit=no_fit,
+            no_fit=no_fit, fit=fit,
         )  # fmt: skip
 
 
@@ -128,6 +130,11 @@ def fit(
     data: Data = None,
     seed: Seed = None,
     metric: Metric = "auto",
+    save: Annotated[
+        Optional[Path],
+        typer.Option("--save", help="File for the fit, for --fit and `monochord export`.", show_default=False),
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace the saved file if it exists.")] = False,
     json: Json = False,
     progress: Progress = True,
     compile_cache: Cache = True,
@@ -136,7 +143,10 @@ def fit(
     with guarded(model, json):
         from monochord.cli import _commands
 
-        _commands.fit(model, data, seed=seed, metric=metric, json=json, progress=progress, compile_cache=compile_cache)
+        _commands.fit(
+            model, data, seed=seed, metric=metric, json=json, progress=progress, compile_cache=compile_cache, save=save,
+            force=force,
+        )  # fmt: skip
 
 
 @app.command(epilog=EXIT_CODES)
@@ -144,6 +154,7 @@ def spectrum(
     model: Model,
     data: Data = None,
     seed: Seed = None,
+    fit: Fit = None,
     metric: Metric = "auto",
     target_accept: Annotated[float, typer.Option(help="Acceptance for which step sizes are given.")] = 0.8,
     at: Annotated[str, typer.Option(help="Where Hessians are taken: fit (averaged over its draws) or mean.")] = "fit",
@@ -157,7 +168,7 @@ def spectrum(
 
         _commands.spectrum(
             model, data, seed=seed, metric=metric, target_accept=target_accept, at=at, json=json, progress=progress,
-            compile_cache=compile_cache,
+            compile_cache=compile_cache, fit=fit,
         )  # fmt: skip
 
 

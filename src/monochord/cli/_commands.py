@@ -14,10 +14,11 @@ _STARTED = time.perf_counter()
 import typer  # noqa: E402
 
 import monochord as mc  # noqa: E402
-from monochord._arviz import check_output, write_netcdf  # noqa: E402
+from monochord._arviz import write_netcdf  # noqa: E402
 from monochord.cli import _print  # noqa: E402
 from monochord.cli._model_file import load_target  # noqa: E402
-from monochord.errors import ModelError, OutputError  # noqa: E402
+from monochord.errors import ModelError, OptionError, OutputError  # noqa: E402
+from monochord.files import check_output  # noqa: E402
 from monochord.plan import SampleOptions  # noqa: E402
 from monochord.settings import check_choice, check_count, check_fraction  # noqa: E402
 from monochord.timing import import_finished  # noqa: E402
@@ -62,22 +63,28 @@ def _checked(target, seed: int, say):
     return findings
 
 
-def fit(model, data, *, seed, metric, json, progress, compile_cache) -> None:
+def fit(model, data, *, seed, metric, json, progress, compile_cache, save=None, force=False) -> None:
     """`monochord fit`."""
     family, seed, say = _family(metric), _seed(seed), _print.speaker(json)
+    if save is not None:
+        check_output(save, force, "fit.npz")
     with _quiet(json):
         target = _load(model, data, compile_cache)
         say(f"seed {seed}")
         findings = _checked(target, seed, say)
         result = mc.fit(target, seed=seed, family=family, progress=progress)
     if json:
-        print(json_module.dumps({"findings": _plain(findings), **_print.fit_record(result)}))
+        saved = {"saved": str(_save(result, save, force))} if save is not None else {}
+        print(json_module.dumps({"findings": _plain(findings), **_print.fit_record(result), **saved}))
     else:
         _print.fit(result)
+        if save is not None:
+            print(f"\nsaved to {_save(result, save, force)}")
 
 
-def spectrum(model, data, *, seed, metric, target_accept, at, json, progress, compile_cache) -> None:
+def spectrum(model, data, *, seed, metric, target_accept, at, json, progress, compile_cache, fit=None) -> None:
     """`monochord spectrum`."""
+    loaded = _given_fit(fit)
     family, seed, say = _family(metric), _seed(seed), _print.speaker(json)
     check_fraction("target_accept", target_accept)
     check_choice("at", at, ("fit", "mean"))
@@ -85,7 +92,7 @@ def spectrum(model, data, *, seed, metric, target_accept, at, json, progress, co
         target = _load(model, data, compile_cache)
         say(f"seed {seed}")
         findings = _checked(target, seed, say)
-        result = mc.fit(target, seed=seed, family=family, progress=progress)
+        result = loaded or mc.fit(target, seed=seed, family=family, progress=progress)
         figures = mc.spectrum(target, result, seed=seed, target_accept=target_accept, at=at)
     if json:
         record = {"findings": _plain(findings), "fit": _print.fit_record(result), **_print.spectrum_record(figures)}
@@ -96,19 +103,34 @@ def spectrum(model, data, *, seed, metric, target_accept, at, json, progress, co
 
 
 def sample(
-    model, data, *, output, force, json, progress, compile_cache, seed, options=None, show_spectrum=False, no_fit=False
+    model,
+    data,
+    *,
+    output,
+    force,
+    json,
+    progress,
+    compile_cache,
+    seed,
+    options=None,
+    show_spectrum=False,
+    no_fit=False,
+    fit=None,
 ) -> None:
     """`monochord sample`, and `monochord demo` with its spectrum shown."""
     options = options or {}
     seed, say = _seed(seed), _print.speaker(json)
     SampleOptions(**options)  # refused before any work
+    if fit is not None and no_fit:
+        raise OptionError("--fit and --no-fit are both given. One uses a fit, the other none. Leave one out.")
+    loaded = _given_fit(fit)
     if output is not None:
         check_output(output, force)
     with _quiet(json):
         target = _load(model, data, compile_cache)
         say(f"seed {seed}")
         findings = _checked(target, seed, say)
-        result, figures = (False if no_fit else None), None
+        result, figures = (False if no_fit else loaded), None
         if show_spectrum:
             result = mc.fit(target, seed=seed, progress=progress)
             figures = mc.spectrum(target, result, seed=seed)
@@ -163,6 +185,24 @@ def _write(tree, output: Path | None, force: bool) -> Path | None:
             raise error from None
         raise OutputError(f"{error} The result was saved to `{rescue}` instead.") from None
     return output
+
+
+def _given_fit(path: Path | None):
+    """The fit in a file, read before any work."""
+    return mc.load(path) if path is not None else None
+
+
+def _save(result, path: Path, force: bool) -> Path:
+    """Save a fit; if that fails, to the temporary folder, so that nothing computed is lost."""
+    try:
+        return result.save(path, force)
+    except OutputError as error:
+        rescue = Path(tempfile.mkdtemp(prefix="monochord-")) / "fit.npz"
+        try:
+            result.save(rescue)
+        except OutputError:
+            raise error from None
+        raise OutputError(f"{error} The fit was saved to `{rescue}` instead.") from None
 
 
 def _family(metric: str) -> str | None:
