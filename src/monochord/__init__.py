@@ -17,6 +17,7 @@ __version__ = "0.1.0"
 _HOMES = {
     "monochord.pipeline": ("check", "fit", "fit_many", "spectrum", "target"),
     "monochord.runs": ("extend", "sample"),
+    "monochord.reuse": ("refit",),
     "monochord._arviz": ("write_netcdf",),
     "monochord.errors": ("DataError", "MissingPackage", "ModelError", "MonochordError", "OptionError", "OutputError"),
     "monochord.estimate": ("Estimate",),
@@ -66,6 +67,7 @@ if TYPE_CHECKING:
     from monochord.pipeline import fit_many as fit_many
     from monochord.pipeline import spectrum as spectrum
     from monochord.pipeline import target as target
+    from monochord.reuse import refit as refit
     from monochord.runs import extend as extend
     from monochord.runs import sample as sample
     from monochord.summaries import R_HAT_LIMIT as R_HAT_LIMIT

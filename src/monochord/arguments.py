@@ -33,6 +33,19 @@ def gaussian_of(result: FitResult) -> Gaussian:
     return result.gaussian
 
 
+def start_of(chosen: AbstractTarget, start: FitResult | Gaussian | None) -> Gaussian | None:
+    """The Gaussian to begin a fit with. **Raises** `OptionError` for one of other coordinates."""
+    if isinstance(start, FitResult):
+        check_belongs(start, chosen)
+        return gaussian_of(start)
+    if start is not None and start.dim != chosen.dim:
+        raise OptionError(
+            f"`start` has {start.dim} coordinates, but the target has {chosen.dim}. It must describe all unconstrained "
+            "coordinates. Pass one of that size, or leave it out."
+        )
+    return start
+
+
 def no_start_message(result: FitResult, initial) -> str:
     """What to say where no start is finite."""
     where = "the given starts" if initial is not None else "every random start within ±2, ±1 and ±0.1 of the centre"

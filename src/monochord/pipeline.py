@@ -13,10 +13,11 @@ from monochord.arguments import (
     no_start_message,
     note_precision,
     resolved_seed,
+    start_of,
 )
 from monochord.arrays import host_generator, named_key
 from monochord.diagnosis import diagnose
-from monochord.errors import ModelError
+from monochord.errors import ModelError, OptionError
 from monochord.fits import FitResult, FitStatus, Staged
 from monochord.gaussian import Gaussian
 from monochord.metrics import AbstractMetric
@@ -82,6 +83,7 @@ def fit(
     algorithm: fits.AbstractFit | None = None,
     family: str | None = None,
     initial=None,
+    start: FitResult | Gaussian | None = None,
     max_steps: int = fits.MAX_STEPS,
     progress: bool | Callable | Reporter | None = None,
     **model_options,
@@ -89,7 +91,8 @@ def fit(
     """Fit a Gaussian whose covariance serves as the metric.
 
     `family` is "dense", "diagonal" or "low_rank" (by dimension where None); `algorithm` overrides it.
-    `initial` gives unconstrained starts, shape (dim,) or (n, dim). `progress` is True, False, a function of
+    `initial` gives unconstrained starts, shape (dim,) or (n, dim); `start` is an earlier fit of the same parameters, or a
+    `Gaussian`, from which the default algorithm goes on without a search. `progress` is True, False, a function of
     `StepInfo`, or None: a bar where standard error is a terminal. Never raises because the algorithm did
     not arrive: look at `status` and `verdict`.
 
@@ -102,7 +105,13 @@ def fit(
     seed = resolved_seed(seed, report)
     if algorithm is None:
         check_choice("family", family, (None, *FAMILIES))
-        algorithm = Staged() if family is None else Staged(family=FAMILIES[family]())
+        begin = start_of(chosen, start)
+        algorithm = Staged(start=begin) if family is None else Staged(family=FAMILIES[family](), start=begin)
+    elif start is not None:
+        raise OptionError(
+            f"`start` and `algorithm` are both given. A start is part of an algorithm. Pass `{type(algorithm).__name__}"
+            "(start=...)` where it takes one."
+        )
     started = time.perf_counter()
     with report:
         result = fits.run(

@@ -50,3 +50,28 @@ def test_a_file_that_is_no_fit_is_refused(sample, refused, tmp_path):
     path.write_text("nothing")
     refused(sample("gaussian.py", "--fit", path), "no NPZ file")
     refused(sample("gaussian.py", "--fit", tmp_path / "b.npz"), "does not exist")
+
+
+def test_a_saved_fit_is_measured_on_other_data(run, tmp_path):
+    """Three scales of the same model: where it was made it holds, elsewhere it does not, and it begins a new fit."""
+    path, data = tmp_path / "a.npz", tmp_path / "data.json"
+    fitted(run, path)
+    data.write_text('{"scale": [0.5, 3.0, 2.0]}')
+    same = run("refit", path, "gaussian.py", "--seed", "2")
+    assert same.exit_code == 0, same.stderr
+    assert "the fit holds" in same.stdout
+    measured = tmp_path / "b.npz"
+    record = json.loads(
+        run("refit", path, "gaussian.py", "--data", data, "--seed", "2", "--json", "--save", measured).stdout
+    )
+    assert "does not hold" in record["reasons"][0] and record["verdict"] != "trust"
+    assert mc.load(measured).verdict == record["verdict"]
+    begun = run("fit", "gaussian.py", "--data", data, "--seed", "2", "--start", measured, "--no-progress")
+    assert begun.exit_code == 0 and "trust" in begun.stdout, begun.stderr
+
+
+def test_refit_refuses_what_fit_refuses(run, refused, tmp_path):
+    path = tmp_path / "a.npz"
+    fitted(run, path)
+    refused(run("refit", path, "regression_with_data.py"), "belongs to another target")
+    refused(run("refit", tmp_path / "no.npz", "gaussian.py"), "does not exist")

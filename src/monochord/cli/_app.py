@@ -135,6 +135,10 @@ def fit(
         typer.Option("--save", help="File for the fit, for --fit and `monochord export`.", show_default=False),
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace the saved file if it exists.")] = False,
+    start: Annotated[
+        Optional[Path],
+        typer.Option("--start", help="A saved fit of the same parameters to begin with.", show_default=False),
+    ] = None,
     json: Json = False,
     progress: Progress = True,
     compile_cache: Cache = True,
@@ -145,8 +149,28 @@ def fit(
 
         _commands.fit(
             model, data, seed=seed, metric=metric, json=json, progress=progress, compile_cache=compile_cache, save=save,
-            force=force,
+            force=force, start=start,
         )  # fmt: skip
+
+
+@app.command(epilog=EXIT_CODES)
+def refit(
+    saved: Annotated[Path, typer.Argument(help="A fit saved by `monochord fit --save`.", show_default=False)],
+    model: Model,
+    data: Data = None,
+    seed: Seed = None,
+    save: Annotated[
+        Optional[Path], typer.Option("--save", help="File for the measured fit.", show_default=False)
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace the saved file if it exists.")] = False,
+    json: Json = False,
+    compile_cache: Cache = True,
+) -> None:
+    """Measure a saved fit on other data of the same parameters; print the verdict it has there."""
+    with guarded(model, json):
+        from monochord.cli import _commands
+
+        _commands.refit(saved, model, data, seed=seed, json=json, compile_cache=compile_cache, save=save, force=force)
 
 
 @app.command(epilog=EXIT_CODES)

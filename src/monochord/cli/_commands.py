@@ -63,16 +63,35 @@ def _checked(target, seed: int, say):
     return findings
 
 
-def fit(model, data, *, seed, metric, json, progress, compile_cache, save=None, force=False) -> None:
+def fit(model, data, *, seed, metric, json, progress, compile_cache, save=None, force=False, start=None) -> None:
     """`monochord fit`."""
     family, seed, say = _family(metric), _seed(seed), _print.speaker(json)
     if save is not None:
         check_output(save, force, "fit.npz")
+    begin = _given_fit(start)
     with _quiet(json):
         target = _load(model, data, compile_cache)
         say(f"seed {seed}")
         findings = _checked(target, seed, say)
-        result = mc.fit(target, seed=seed, family=family, progress=progress)
+        result = mc.fit(target, seed=seed, family=family, start=begin, progress=progress)
+    _show_fit(result, json, findings, save, force)
+
+
+def refit(saved, model, data, *, seed, json, compile_cache, save=None, force=False) -> None:
+    """`monochord refit`."""
+    seed, say = _seed(seed), _print.speaker(json)
+    if save is not None:
+        check_output(save, force, "fit.npz")
+    old = mc.load(saved)
+    with _quiet(json):
+        target = _load(model, data, compile_cache)
+        say(f"seed {seed}")
+        findings = _checked(target, seed, say)
+        result = mc.refit(old, target, seed=seed)
+    _show_fit(result, json, findings, save, force)
+
+
+def _show_fit(result, json, findings, save, force) -> None:
     if json:
         saved = {"saved": str(_save(result, save, force))} if save is not None else {}
         print(json_module.dumps({"findings": _plain(findings), **_print.fit_record(result), **saved}))
