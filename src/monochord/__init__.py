@@ -32,9 +32,11 @@ _HOMES = {
     "monochord.summaries": ("R_HAT_LIMIT", "doubts", "is_trustworthy", "summary"),
 }  # fmt: skip
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
-__all__ = sorted(_HOME_OF)  # pyright: ignore[reportUnsupportedDunderAll]
+_MODULES = ("export",)  # submodules that are loaded on first use as well
+__all__ = sorted([*_HOME_OF, *_MODULES])  # pyright: ignore[reportUnsupportedDunderAll]
 
 if TYPE_CHECKING:
+    from monochord import export as export
     from monochord._arviz import write_netcdf as write_netcdf
     from monochord.errors import DataError as DataError
     from monochord.errors import MissingPackage as MissingPackage
@@ -77,6 +79,8 @@ if TYPE_CHECKING:
 
 
 def __getattr__(name: str):
+    if name in _MODULES:
+        return _import_module(f"monochord.{name}")
     if name not in _HOME_OF:
         raise AttributeError(f"module 'monochord' has no attribute {name!r}")
     started = _perf_counter()

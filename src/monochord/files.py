@@ -3,6 +3,7 @@
 import contextlib
 import os
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 
 from monochord.errors import OutputError
@@ -40,6 +41,24 @@ def check_output(path: str | os.PathLike, force: bool = False, example: str = "p
             f"the output `{path}` is not writable ({reason}). The result needs a place. Change permissions, or name another."
         ) from None
     return path
+
+
+def write_folder(folder: str | os.PathLike, contents: Mapping[str, bytes], force: bool = False) -> list[Path]:
+    """Write files by name into a folder, which is made if its parent exists; each file whole, and none if one may not be.
+
+    **Raises** `OutputError` as `check_output` and `write_whole` do.
+    """
+    folder = Path(folder)
+    try:
+        folder.mkdir(exist_ok=True)
+    except OSError as error:
+        raise OutputError(
+            f"the folder `{folder}` cannot be made ({error.strerror or error}). The files go there. Create it, or name another."
+        ) from None
+    paths = [check_output(folder / name, force) for name in contents]
+    for path, content in zip(paths, contents.values(), strict=True):
+        write_whole(path, content)
+    return paths
 
 
 def write_whole(path: Path, content) -> None:

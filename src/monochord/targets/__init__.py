@@ -1,6 +1,6 @@
 """What do we sample? Targets: a flat log density with names, from a JAX function or a NumPyro model."""
 
-from monochord.targets._base import AbstractTarget, output_name, with_data
+from monochord.targets._base import AbstractTarget, output_name, scalar_names, with_data
 from monochord.targets._callable import CallableTarget, callable_target
 from monochord.targets._check import Finding, Findings, check_signature, check_target
 from monochord.targets._gradient import (
@@ -32,5 +32,6 @@ __all__ = [
     "join",
     "numpyro_target",
     "output_name",
+    "scalar_names",
     "with_data",
 ]

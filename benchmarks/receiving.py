@@ -1,0 +1,189 @@
+"""Other programs' NUTS under exported metrics, on one target written in each program's own language.
+
+Seven coordinates of scales 10⁻³ to 10³ with correlation .95 between neighbours (κ of the correlation 250), in three
+parameters whose declared, sorted and PyMC orders all differ, one of them positive. A `Run` holds draws in the fit's order.
+"""
+
+import dataclasses
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+import monochord as mc
+
+SCALE = np.array([1e3, 1e-2, 1.0, 1e-3, 1e2, 1e-1, 1e1])
+DIM = len(SCALE)
+CORRELATION = 0.95 ** np.abs(np.subtract.outer(np.arange(DIM), np.arange(DIM)))
+COVARIANCE = CORRELATION * np.outer(SCALE, SCALE)
+MEAN = SCALE * np.array([-2.0, 1.5, 0.3, 3.0, -0.7, 2.2, -1.1])
+WHITENER = np.linalg.inv(np.linalg.cholesky(CORRELATION)) / SCALE
+NAMES = ("zeta[0]", "zeta[1]", "alpha", "mid[0]", "mid[1]", "mid[2]", "mid[3]")
+SMALLEST = float(np.sqrt(np.linalg.eigvalsh(COVARIANCE / 1e6)[0] * 1e6))
+
+
+class Run(NamedTuple):
+    """Draws of shape (chains, draws, dim), unconstrained, in the order of `NAMES`; leapfrogs a draw on average."""
+
+    draws: np.ndarray
+    leapfrogs: float
+
+
+def model(whitener, mean):
+    """The target in NumPyro: N(mean, Σ) on (zeta, log alpha, mid)."""
+    import numpyro
+    import numpyro.distributions as dist
+    from numpyro.distributions import constraints
+
+    zeta = numpyro.sample("zeta", dist.ImproperUniform(constraints.real, (), (2,)))
+    alpha = numpyro.sample("alpha", dist.ImproperUniform(constraints.positive, (), ()))
+    mid = numpyro.sample("mid", dist.ImproperUniform(constraints.real, (), (4,)))
+    x = jnp.concatenate([zeta, jnp.log(alpha)[None], mid])
+    numpyro.factor("density", -0.5 * jnp.sum((whitener @ (x - mean)) ** 2) - jnp.log(alpha))
+
+
+DATA = {"whitener": WHITENER, "mean": MEAN}
+
+
+def target():
+    """The target as Monochord reads it, from NumPyro."""
+    return mc.target(model, data=DATA)
+
+
+def with_metric(fit: mc.FitResult, covariance: np.ndarray) -> mc.FitResult:
+    """`fit` with another metric put in its place."""
+    metric = mc.DiagonalMetric(np.ones(DIM)) if covariance is None else mc.DenseMetric.from_covariance(covariance)
+    return dataclasses.replace(fit, gaussian=mc.Gaussian(fit.gaussian.mean, metric), choices=())
+
+
+def ours(fit: mc.FitResult, draws: int, seed: int, step_size: float) -> Run:
+    """Monochord's own NUTS under the fit's metric at a fixed step size."""
+    tree = mc.sample(
+        target(),
+        fit=fit,
+        metric=fit.gaussian.metric,
+        kernel="nuts",
+        step_size=step_size,
+        draws=draws,
+        seed=seed,
+        progress=False,
+    )
+    return Run(tree["unconstrained_posterior"]["x"].values, float(tree["sample_stats"]["n_steps"].mean()))
+
+
+def numpyro(fit, draws: int, seed: int, **options) -> Run:
+    """NumPyro's NUTS on the model in its own language."""
+    from numpyro.infer import MCMC
+
+    export = mc.export.to_numpyro(fit, **options)
+    chains = len(export.init_params["mid"])
+    mcmc = MCMC(
+        export.kernel(model),
+        num_warmup=0,
+        num_samples=draws,
+        num_chains=chains,
+        chain_method="vectorized",
+        progress_bar=False,
+    )
+    mcmc.run(jax.random.key(seed), init_params=export.init_params, extra_fields=("num_steps",), **DATA)
+    steps = np.asarray(mcmc.get_extra_fields()["num_steps"])
+    return Run(_stacked(mcmc.get_samples(group_by_chain=True)), float(steps.mean()))
+
+
+def blackjax(fit, draws: int, seed: int, **options) -> Run:
+    """BlackJAX's NUTS on the flat density."""
+    chosen = target()
+    export = mc.export.to_blackjax(fit, chosen, **options)
+    return _blackjax(export.algorithm(chosen.log_density), export.initial_states, draws, seed)
+
+
+def _blackjax(kernel, states, draws: int, seed: int) -> Run:
+    def one(key, state):
+        def step(state, key):
+            state, info = kernel.step(key, state)
+            return state, (state.position, info.num_integration_steps)
+
+        return jax.lax.scan(step, state, jax.random.split(key, draws))[1]
+
+    x, steps = jax.jit(jax.vmap(one))(jax.random.split(jax.random.key(seed), len(states.position)), states)
+    return Run(np.asarray(x), float(np.mean(steps)))
+
+
+def pymc_model():
+    """The target in PyMC, its variables in another order."""
+    import pymc as pm
+
+    with pm.Model() as made:
+        mid = pm.Flat("mid", shape=4)
+        alpha = pm.HalfFlat("alpha")
+        zeta = pm.Flat("zeta", shape=2)
+        x = pm.math.concatenate([zeta, pm.math.log(alpha)[None], mid])
+        pm.Potential("density", -0.5 * pm.math.sum((WHITENER @ (x - MEAN)) ** 2) - pm.math.log(alpha))
+    return made
+
+
+def pymc(fit, draws: int, seed: int, **options) -> Run:
+    """PyMC's NUTS on the model in its own language, chains one after another."""
+    import pymc as pm
+
+    made = pymc_model()
+    export = mc.export.to_pymc(fit, made, **options)
+    with made:
+        tree = pm.sample(
+            draws=draws, step=export.step(), **export.sample_options, cores=1, random_seed=seed, progressbar=False,
+            compute_convergence_checks=False,
+        )  # fmt: skip
+    found = {name: tree.posterior[name].values for name in ("zeta", "alpha", "mid")}
+    return Run(_stacked(found), float(tree.sample_stats["n_steps"].mean()))
+
+
+def nutpie(fit, draws: int, seed: int, tune: int | None = None, **options) -> Run:
+    """Nutpie's NUTS on the whitened density."""
+    import nutpie as package
+
+    export = mc.export.to_nutpie(fit, target(), **options)
+    chosen = export.sample_options | export.fixed_step_options | ({} if tune is None else {"tune": tune})
+    tree = package.sample(export.model, draws=draws, seed=seed, progress_bar=False, cores=1, **chosen)
+    found = {name: tree.posterior[name].values for name in ("zeta", "alpha", "mid")}
+    return Run(_stacked(found), float(tree.sample_stats["n_steps"].mean()))
+
+
+def mici(fit, draws: int, seed: int, **options) -> Run:
+    """Mici's dynamic multinomial HMC on the flat density."""
+    export = mc.export.to_mici(fit, target(), **options)
+    found = export.sampler(seed).sample_chains(
+        0, draws, export.initial_states, display_progress=False, trace_funcs=[lambda state: {"x": state.pos}]
+    )
+    return Run(np.stack(found.traces["x"]), float(np.mean(found.statistics["n_step"])))
+
+
+def walnutpie(fit, draws: int, seed: int, **options) -> Run:
+    """WALNUTS that never has reason to halve a step, which makes it NUTS.
+
+    Leapfrogs are the distinct points at which it asked for the density; it asks twice at most of them.
+    """
+    export = mc.export.to_walnutpie(fit, target(), **options)
+    seen = set()
+
+    def counted(z):
+        seen.add(z.tobytes())
+        return export.logp(z)
+
+    held = dataclasses.replace(export, logp=counted)
+    found = held.sample(
+        max_sampling_iter=draws, min_sampling_iter=draws, seed=seed, max_step_halvings=1, max_hamiltonian_error=1000.0,
+        max_trajectory_doublings=10,
+    )  # fmt: skip
+    return Run(np.stack(found), len(seen) / (draws * len(found)))
+
+
+def _stacked(found: dict[str, np.ndarray]) -> np.ndarray:
+    parts = (found["zeta"], np.log(found["alpha"])[..., None], found["mid"])
+    return np.concatenate([np.asarray(part) for part in parts], axis=-1)
+
+
+RECEIVERS: dict[str, Callable[..., Run]] = {
+    "numpyro": numpyro, "blackjax": blackjax, "pymc": pymc, "nutpie": nutpie, "mici": mici, "walnutpie": walnutpie,
+}  # fmt: skip
