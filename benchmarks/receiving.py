@@ -25,10 +25,11 @@ SMALLEST = float(np.sqrt(np.linalg.eigvalsh(COVARIANCE / 1e6)[0] * 1e6))
 
 
 class Run(NamedTuple):
-    """Draws of shape (chains, draws, dim), unconstrained, in the order of `NAMES`; leapfrogs a draw on average."""
+    """Draws of shape (chains, draws, dim), unconstrained, in the order of `NAMES`; leapfrogs a draw on average; step size."""
 
     draws: np.ndarray
     leapfrogs: float
+    step_size: float
 
 
 def model(whitener, mean):
@@ -53,9 +54,25 @@ def target():
 
 
 def with_metric(fit: mc.FitResult, covariance: np.ndarray) -> mc.FitResult:
-    """`fit` with another metric put in its place."""
-    metric = mc.DiagonalMetric(np.ones(DIM)) if covariance is None else mc.DenseMetric.from_covariance(covariance)
+    """`fit` with another metric, Σ = `covariance`, put in its place."""
+    metric = mc.DenseMetric.from_covariance(covariance)
     return dataclasses.replace(fit, gaussian=mc.Gaussian(fit.gaussian.mean, metric), choices=())
+
+
+def with_identity(fit: mc.FitResult) -> mc.FitResult:
+    """`fit` with no preconditioning. The step size that keeps its acceptance is `SMALLEST` times as large."""
+    return with_metric(fit, np.eye(DIM))
+
+
+def with_inverse(fit: mc.FitResult) -> mc.FitResult:
+    """`fit` with the classic mistake: Σ⁻¹ where Σ belongs."""
+    precision = np.asarray(fit.gaussian.metric.solve(np.eye(DIM)))
+    return with_metric(fit, (precision + precision.T) / 2)
+
+
+def starts(fit: mc.FitResult) -> np.ndarray:
+    """Draws of the fit, for runs under a metric that has none of its own."""
+    return mc.export.to_plain(fit).arrays["initial"]
 
 
 def ours(fit: mc.FitResult, draws: int, seed: int, step_size: float) -> Run:
@@ -70,7 +87,7 @@ def ours(fit: mc.FitResult, draws: int, seed: int, step_size: float) -> Run:
         seed=seed,
         progress=False,
     )
-    return Run(tree["unconstrained_posterior"]["x"].values, float(tree["sample_stats"]["n_steps"].mean()))
+    return Run(tree["unconstrained_posterior"]["x"].values, float(tree["sample_stats"]["n_steps"].mean()), step_size)
 
 
 def numpyro(fit, draws: int, seed: int, **options) -> Run:
@@ -89,17 +106,18 @@ def numpyro(fit, draws: int, seed: int, **options) -> Run:
     )
     mcmc.run(jax.random.key(seed), init_params=export.init_params, extra_fields=("num_steps",), **DATA)
     steps = np.asarray(mcmc.get_extra_fields()["num_steps"])
-    return Run(_stacked(mcmc.get_samples(group_by_chain=True)), float(steps.mean()))
+    return Run(_stacked(mcmc.get_samples(group_by_chain=True)), float(steps.mean()), export.step_size)
 
 
 def blackjax(fit, draws: int, seed: int, **options) -> Run:
     """BlackJAX's NUTS on the flat density."""
     chosen = target()
     export = mc.export.to_blackjax(fit, chosen, **options)
-    return _blackjax(export.algorithm(chosen.log_density), export.initial_states, draws, seed)
+    x, steps = _chains(export.algorithm(chosen.log_density), export.initial_states, draws, seed)
+    return Run(np.asarray(x), float(np.mean(steps)), export.step_size)
 
 
-def _blackjax(kernel, states, draws: int, seed: int) -> Run:
+def _chains(kernel, states, draws: int, seed: int):
     def one(key, state):
         def step(state, key):
             state, info = kernel.step(key, state)
@@ -107,8 +125,7 @@ def _blackjax(kernel, states, draws: int, seed: int) -> Run:
 
         return jax.lax.scan(step, state, jax.random.split(key, draws))[1]
 
-    x, steps = jax.jit(jax.vmap(one))(jax.random.split(jax.random.key(seed), len(states.position)), states)
-    return Run(np.asarray(x), float(np.mean(steps)))
+    return jax.jit(jax.vmap(one))(jax.random.split(jax.random.key(seed), len(states.position)), states)
 
 
 def pymc_model():
@@ -136,18 +153,19 @@ def pymc(fit, draws: int, seed: int, **options) -> Run:
             compute_convergence_checks=False,
         )  # fmt: skip
     found = {name: tree.posterior[name].values for name in ("zeta", "alpha", "mid")}
-    return Run(_stacked(found), float(tree.sample_stats["n_steps"].mean()))
+    return Run(_stacked(found), float(tree.sample_stats["n_steps"].mean()), export.step_size)
 
 
-def nutpie(fit, draws: int, seed: int, tune: int | None = None, **options) -> Run:
-    """Nutpie's NUTS on the whitened density."""
+def nutpie(fit, draws: int, seed: int, *, holds_step: bool = False, tune: int = 300, **options) -> Run:
+    """Nutpie's NUTS on the whitened density; it adapts its step size unless `holds_step`."""
     import nutpie as package
 
     export = mc.export.to_nutpie(fit, target(), **options)
-    chosen = export.sample_options | export.fixed_step_options | ({} if tune is None else {"tune": tune})
+    chosen = export.sample_options | (export.fixed_step_options if holds_step else {}) | {"tune": tune}
     tree = package.sample(export.model, draws=draws, seed=seed, progress_bar=False, cores=1, **chosen)
     found = {name: tree.posterior[name].values for name in ("zeta", "alpha", "mid")}
-    return Run(_stacked(found), float(tree.sample_stats["n_steps"].mean()))
+    stats = tree.sample_stats
+    return Run(_stacked(found), float(stats.n_steps.mean()), float(stats.step_size.mean()))
 
 
 def mici(fit, draws: int, seed: int, **options) -> Run:
@@ -156,7 +174,7 @@ def mici(fit, draws: int, seed: int, **options) -> Run:
     found = export.sampler(seed).sample_chains(
         0, draws, export.initial_states, display_progress=False, trace_funcs=[lambda state: {"x": state.pos}]
     )
-    return Run(np.stack(found.traces["x"]), float(np.mean(found.statistics["n_step"])))
+    return Run(np.stack(found.traces["x"]), float(np.mean(found.statistics["n_step"])), export.step_size)
 
 
 def walnutpie(fit, draws: int, seed: int, **options) -> Run:
@@ -176,7 +194,7 @@ def walnutpie(fit, draws: int, seed: int, **options) -> Run:
         max_sampling_iter=draws, min_sampling_iter=draws, seed=seed, max_step_halvings=1, max_hamiltonian_error=1000.0,
         max_trajectory_doublings=10,
     )  # fmt: skip
-    return Run(np.stack(found), len(seen) / (draws * len(found)))
+    return Run(np.stack(found), len(seen) / (draws * len(found)), export.arguments["step_size_init"])
 
 
 def _stacked(found: dict[str, np.ndarray]) -> np.ndarray:
@@ -184,6 +202,13 @@ def _stacked(found: dict[str, np.ndarray]) -> np.ndarray:
     return np.concatenate([np.asarray(part) for part in parts], axis=-1)
 
 
+TAKES_IDENTITY = (
+    "numpyro",
+    "blackjax",
+    "pymc",
+    "mici",
+    "walnutpie",
+)  # nutpie's first metric is a gradient's, then its own
 RECEIVERS: dict[str, Callable[..., Run]] = {
     "numpyro": numpyro, "blackjax": blackjax, "pymc": pymc, "nutpie": nutpie, "mici": mici, "walnutpie": walnutpie,
 }  # fmt: skip

@@ -197,6 +197,41 @@ def spectrum(
 
 
 @app.command(epilog=EXIT_CODES)
+def export(
+    saved: Annotated[Path, typer.Argument(help="A fit saved by `monochord fit --save`.", show_default=False)],
+    to: Annotated[str, typer.Option("--to", help="cmdstan, advanced_hmc (Julia) or plain (NPZ and JSON).")],
+    out: Annotated[
+        Path, typer.Option("--out", "-o", help="Folder for the files; made if need be.", show_default=False)
+    ],
+    model: Annotated[
+        Optional[Path],
+        typer.Option("--model", help="The fit's model file; CmdStan's starts need it.", show_default=False),
+    ] = None,
+    data: Data = None,
+    parameters: Annotated[
+        Optional[str],
+        typer.Option(
+            help="For CmdStan: names in the order of the parameters block, with commas, where it is not the fit's.",
+            show_default=False,
+        ),
+    ] = None,
+    chains: Annotated[int, typer.Option(help="Number of starting points.")] = 4,
+    seed: Annotated[int, typer.Option(help="Seed of the starting points.")] = 0,
+    form: Annotated[str, typer.Option(help="auto, diagonal, dense, or low_rank (plain only).")] = "auto",
+    force: Annotated[bool, typer.Option("--force", help="Replace files that exist.")] = False,
+    json: Json = False,
+) -> None:
+    """Write a saved fit's metric, starts and step size as files for another program."""
+    with guarded(model or saved, json):
+        from monochord.cli import _commands
+
+        _commands.export(
+            saved, to, out, model=model, data=data, parameters=parameters, force=force, json=json,
+            options={"chains": chains, "seed": seed, "form": form},
+        )  # fmt: skip
+
+
+@app.command(epilog=EXIT_CODES)
 def demo(
     output: Annotated[Path, typer.Option("--output", "-o", help="netCDF file to write; replaced if it exists.")] = Path(
         "posterior.nc"

@@ -91,6 +91,31 @@ def refit(saved, model, data, *, seed, json, compile_cache, save=None, force=Fal
     _show_fit(result, json, findings, save, force)
 
 
+def export(saved, to, out, *, model, data, parameters, force, json, options) -> None:
+    """`monochord export`."""
+    check_choice("to", to, ("cmdstan", "advanced_hmc", "plain"))
+    if to != "cmdstan" and (model or data or parameters):
+        raise OptionError(f"--model, --data and --parameters are for CmdStan, not for {to}. Leave them out.")
+    fit = mc.load(saved)
+    if to == "cmdstan":
+        target = None
+        if model is not None:
+            with _quiet(json):
+                target = _load(model, data, True)
+        wanted = [name.strip() for name in parameters.split(",")] if parameters else None
+        made = mc.export.to_cmdstan(fit, target, parameters=wanted, **options)
+    else:
+        made = getattr(mc.export, f"to_{to}")(fit, **options)
+    written = made.write(out, force)
+    if json:
+        print(
+            json_module.dumps({"written": [str(path) for path in written], "note": made.note, "caution": made.caution})
+        )
+    else:
+        print(made)
+        print("\n".join(["", *(f"written to {path}" for path in written)]))
+
+
 def _show_fit(result, json, findings, save, force) -> None:
     if json:
         saved = {"saved": str(_save(result, save, force))} if save is not None else {}

@@ -12,8 +12,8 @@ from monochord.metrics import LowRankMetric
 from monochord.targets import AbstractTarget, evaluate
 
 NOTE = (
-    "BlackJAX's kernels keep what they are given; its `window_adaptation` starts anew from the identity and discards it, so call "
-    "`blackjax.nuts` itself."
+    "BlackJAX's kernels keep what they are given, so call `blackjax.nuts` itself; `window_adaptation` takes a metric as "
+    "`initial_inverse_mass_matrix` and discards it at its first window, or blends it in with `imm_shrinkage_to_previous`."
 )
 
 

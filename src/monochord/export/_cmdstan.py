@@ -8,6 +8,7 @@ from typing import Any, final
 
 import numpy as np
 
+from monochord.arguments import check_belongs
 from monochord.export._handover import covariance, handover, order_of, sites_of, text
 from monochord.export._plain import json_bytes
 from monochord.files import write_folder
@@ -96,6 +97,8 @@ def to_cmdstan(
 
     **Raises** `OptionError` for `parameters` that are not the fit's.
     """
+    if target is not None:
+        check_belongs(fit, target)
     given = handover(fit, ("diagonal", "dense"), **options)
     order = order_of(given.names, parameters or list(sites_of(given.names)))
     inits = None

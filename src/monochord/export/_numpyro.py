@@ -78,5 +78,5 @@ def to_numpyro(fit: FitResult, **options) -> NumPyroExport:
     single = len(given.initial) == 1
     return NumPyroExport(
         tuple(given.names[place] for place in order), sites, covariance(given.metric, order),
-        {name: values[name][0] if single else values[name] for name in sites}, given.step_size, caution=given.caution,
+        {name: np.asarray(values[name][0]) if single else values[name] for name in sites}, given.step_size, caution=given.caution,
     )  # fmt: skip

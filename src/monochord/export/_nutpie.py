@@ -29,6 +29,7 @@ class NutpieExport:
     density: Whitened
     step_size: float
     chains: int
+    has_jitter: bool = True  # newer ones jitter the step size by themselves
     note: str = NOTE
     caution: str = ""
 
@@ -40,7 +41,8 @@ class NutpieExport:
     @property
     def fixed_step_options(self) -> dict[str, Any]:
         """More of them that hold the step size where the fit puts it."""
-        return {"step_size_adapt_method": repr(self.step_size), "step_size_jitter": None}
+        jitter = {"step_size_jitter": None} if self.has_jitter else {}
+        return {"step_size_adapt_method": repr(self.step_size), **jitter}
 
     def __str__(self) -> str:
         rows = [
@@ -65,6 +67,7 @@ def to_nutpie(fit: FitResult, target: AbstractTarget, **options) -> NutpieExport
     **Raises** `MissingPackage` without nutpie, `OptionError` for another target than the fit's.
     """
     try:
+        from nutpie import _lib  # pyright: ignore[reportAttributeAccessIssue]
         from nutpie.compiled_pyfunc import from_pyfunc
     except ImportError:
         raise MissingPackage("nutpie", "a nutpie model", extra="nutpie") from None
@@ -92,4 +95,5 @@ def to_nutpie(fit: FitResult, target: AbstractTarget, **options) -> NutpieExport
         target.dim, make_logp, make_expand, [np.dtype("float64")] * len(shapes), [s.shape for s in shapes.values()],
         [output_name(name) for name in shapes], make_initial_point_fn=initial_point,
     )  # fmt: skip
-    return NutpieExport(model, density, given.step_size, len(given.initial), caution=given.caution)
+    has_jitter = hasattr(_lib.PyNutsSettings, "step_size_jitter")
+    return NutpieExport(model, density, given.step_size, len(given.initial), has_jitter, caution=given.caution)
