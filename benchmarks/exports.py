@@ -24,6 +24,9 @@ def rows():
     fit = mc.fit(receiving.target(), seed=0)
     starts, identity = receiving.starts(fit), receiving.with_identity(fit)
     for name, run in receiving.RECEIVERS.items():
+        if not receiving.is_here(name):
+            print(f"{name} is not here", flush=True)
+            continue
         here = run(fit, DRAWS, SEED)
         own = receiving.ours(fit, DRAWS, SEED, here.step_size)
         if name in receiving.TAKES_IDENTITY:
@@ -32,7 +35,7 @@ def rows():
         else:
             kind, without = "its own diagonal", run(identity, DRAWS, SEED, initial=starts)
         yield {
-            "receiver": name, "version": version(name), "dim": receiving.DIM, "verdict": fit.verdict,
+            "receiver": name, "version": version("cmdstanpy" if name == "cmdstan" else name), "dim": receiving.DIM, "verdict": fit.verdict,
             "step_size": round(here.step_size, 4), "leapfrogs": round(here.leapfrogs, 3), "leapfrogs_ours": round(own.leapfrogs, 3),
             "ratio_to_ours": round(here.leapfrogs / own.leapfrogs, 3), "without": kind, "step_size_without": f"{without.step_size:.4g}",
             "leapfrogs_without": round(without.leapfrogs, 1), "share_of_without": round(here.leapfrogs / without.leapfrogs, 5),

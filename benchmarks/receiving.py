@@ -5,7 +5,10 @@ parameters whose declared, sorted and PyMC orders all differ, one of them positi
 """
 
 import dataclasses
+import os
+import tempfile
 from collections.abc import Callable
+from pathlib import Path
 from typing import NamedTuple
 
 import jax
@@ -197,6 +200,37 @@ def walnutpie(fit, draws: int, seed: int, **options) -> Run:
     return Run(np.stack(found), len(seen) / (draws * len(found)), export.arguments["step_size_init"])
 
 
+STAN = """
+data { int<lower=0> D; matrix[D, D] whitener; vector[D] mean; }
+parameters { vector[4] mid; real<lower=0> alpha; vector[2] zeta; }
+model {
+  vector[D] x = append_row(append_row(zeta, log(alpha)), mid);
+  target += -0.5 * dot_self(whitener * (x - mean)) - log(alpha);
+}
+"""
+
+
+def cmdstan(fit, draws: int, seed: int, **options) -> Run:
+    """CmdStan's NUTS on the model in Stan, its parameters in another order; the environment variable CMDSTAN names its folder."""
+    import cmdstanpy
+
+    export = mc.export.to_cmdstan(fit, target(), parameters=["mid", "alpha", "zeta"], **options)
+    with tempfile.TemporaryDirectory(prefix="monochord-") as folder:
+        path = Path(folder) / "target.stan"
+        path.write_text(STAN)
+        data = {"D": DIM, "whitener": WHITENER.tolist(), "mean": MEAN.tolist()}
+        found = cmdstanpy.CmdStanModel(stan_file=path).sample(
+            data=data, iter_sampling=draws, seed=seed, show_progress=False, output_dir=folder, **export.sample_options
+        )
+        steps = float(np.mean(found.method_variables()["n_leapfrog__"]))
+        chains = export.chains
+        values = {
+            n: found.stan_variable(n).reshape(chains, draws, *s)
+            for n, s in (("zeta", (2,)), ("alpha", ()), ("mid", (4,)))
+        }
+        return Run(_stacked(values), steps, export.step_size)
+
+
 def _stacked(found: dict[str, np.ndarray]) -> np.ndarray:
     parts = (found["zeta"], np.log(found["alpha"])[..., None], found["mid"])
     return np.concatenate([np.asarray(part) for part in parts], axis=-1)
@@ -208,7 +242,17 @@ TAKES_IDENTITY = (
     "pymc",
     "mici",
     "walnutpie",
+    "cmdstan",
 )  # nutpie's first metric is a gradient's, then its own
 RECEIVERS: dict[str, Callable[..., Run]] = {
     "numpyro": numpyro, "blackjax": blackjax, "pymc": pymc, "nutpie": nutpie, "mici": mici, "walnutpie": walnutpie,
+    "cmdstan": cmdstan,
 }  # fmt: skip
+
+
+def is_here(name: str) -> bool:
+    """Whether a receiver can run: its package is installed, and for CmdStan the variable CMDSTAN names a folder."""
+    import importlib.util
+
+    package = "cmdstanpy" if name == "cmdstan" else name
+    return importlib.util.find_spec(package) is not None and (name != "cmdstan" or bool(os.environ.get("CMDSTAN")))

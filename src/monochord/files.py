@@ -25,7 +25,7 @@ def check_output(path: str | os.PathLike, force: bool = False, example: str = "p
             raise OutputError(f"the output `{path}` is a device or a pipe. A result is a regular file. Name one.")
         if path.exists() and not force:
             raise OutputError(
-                f"the output `{path}` exists. It may hold an earlier result. Name another file, or pass --force to replace it."
+                f"the output `{path}` exists. It may hold an earlier result. Name another file, or replace it with `force=True` (--force)."
             )
         if not path.parent.is_dir():
             raise OutputError(

@@ -57,6 +57,8 @@ def _of_modes(fit: FitResult) -> tuple[str, ...]:
 
 def _reasons(measured: FitResult, fit: FitResult) -> tuple[str, ...]:
     residuals = f"its score residual is {measured.score_residual} here and was {fit.score_residual} where it was made"
+    if holds(measured, fit) and measured.verdict == "do not use":
+        return f"Measured on this target, the fit is of no more use than it was: {residuals}.", *measured.reasons
     if holds(measured, fit):
         return f"Measured on this target, the fit holds: {residuals}.", *measured.reasons
     change = (

@@ -5,7 +5,7 @@ fifth of its own without a metric; the same checks must fail when the metric is 
 """
 
 import dataclasses
-import importlib.util
+import os
 
 import numpy as np
 import pytest
@@ -17,17 +17,21 @@ from monochord._arviz import ess_of_means
 from monochord.testing import assert_mean_close
 
 DRAWS = 400
-PACKAGES = {name: name for name in RECEIVERS}
+SEED = 1 + int(os.environ.get("MONOCHORD_SEED", "0"))
 
 
 def needs(name: str) -> None:
-    if importlib.util.find_spec(PACKAGES[name]) is None:
-        pytest.skip(f"pip install {PACKAGES[name]}")
+    if not receiving.is_here(name):
+        pytest.skip(
+            "CmdStan: set CMDSTAN to its folder, and pip install cmdstanpy"
+            if name == "cmdstan"
+            else f"pip install {name}"
+        )
 
 
 @pytest.fixture(scope="module")
 def fit():
-    return mc.fit(receiving.target(), seed=0)
+    return mc.fit(receiving.target(), seed=SEED)
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +41,7 @@ def own(fit):
 
     def at(step_size: float) -> Run:
         if step_size not in known:
-            known[step_size] = receiving.ours(fit, DRAWS, 0, step_size)
+            known[step_size] = receiving.ours(fit, DRAWS, SEED, step_size)
         return known[step_size]
 
     return at
@@ -47,7 +51,7 @@ def own(fit):
 def received(request, fit):
     """One receiver's name and its run under the exported metric."""
     needs(request.param)
-    return request.param, RECEIVERS[request.param](fit, DRAWS, 1)
+    return request.param, RECEIVERS[request.param](fit, DRAWS, SEED)
 
 
 def assert_moments(run: Run) -> None:
@@ -72,6 +76,7 @@ def assert_few_leapfrogs(run: Run, own: Run) -> None:
     assert run.leapfrogs >= 0.5 * own.leapfrogs, f"{run.leapfrogs:.2f} leapfrogs a draw, ours {own.leapfrogs:.2f}"
 
 
+@pytest.mark.statistical
 def test_draws_have_the_right_moments(received):
     assert_moments(received[1])
 
@@ -87,7 +92,7 @@ def test_leapfrogs_are_at_most_a_fifth_of_those_without_a_metric(received, fit):
     if name not in TAKES_IDENTITY:
         pytest.skip(f"{name} cannot be held at the identity: without ours it makes a metric of its own")
     plain = RECEIVERS[name](
-        receiving.with_identity(fit), 3, 1, step_size=run.step_size * SMALLEST, initial=receiving.starts(fit)
+        receiving.with_identity(fit), 3, SEED, step_size=run.step_size * SMALLEST, initial=receiving.starts(fit)
     )
     assert run.leapfrogs <= plain.leapfrogs / 5.0, f"{run.leapfrogs:.2f} a draw, {plain.leapfrogs:.1f} without a metric"
 
@@ -98,7 +103,7 @@ def test_an_inverted_metric_is_caught(received, fit, own):
     options = {"holds_step": True, "tune": 50} if name == "nutpie" else {}
     step = run.step_size
     wrong = RECEIVERS[name](
-        receiving.with_inverse(fit), 50, 1, step_size=step, initial=receiving.starts(fit), **options
+        receiving.with_inverse(fit), 50, SEED, step_size=step, initial=receiving.starts(fit), **options
     )
     with pytest.raises(AssertionError):
         assert_moments(wrong)
@@ -107,12 +112,13 @@ def test_an_inverted_metric_is_caught(received, fit, own):
 
 
 @pytest.mark.nightly
+@pytest.mark.statistical
 @pytest.mark.parametrize("name", sorted(RECEIVERS))
 def test_a_diagonal_form_is_taken_too(name, fit):
     """Correlations stay, so that more leapfrogs are needed than with the whole metric and far fewer than with none."""
     needs(name)
     options = {"holds_step": True} if name == "nutpie" else {}
-    run = RECEIVERS[name](fit, DRAWS, 1, form="diagonal", **options)
+    run = RECEIVERS[name](fit, DRAWS, SEED, form="diagonal", **options)
     assert 6.0 < run.leapfrogs < 60.0
     z = np.einsum("ij,cnj->cni", WHITENER, run.draws - MEAN)
     error = z.std((0, 1)) / np.sqrt(ess_of_means(z))
