@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PYTEST_ARGS ?=
 
-.PHONY: demo test check nightly bench bench-full clean constraints
+.PHONY: demo test check nightly oldest bench bench-full docs clean constraints
 
 demo: $(VENV)/.installed
 	$(BIN)/monochord demo --output posterior.nc
@@ -14,10 +14,20 @@ test: $(VENV)/.installed
 
 nightly: $(VENV)/.installed
 	$(BIN)/python -m pytest -n 2 --dist loadfile $(PYTEST_ARGS)
+	$(MAKE) oldest
+
+# The sources of models at the oldest versions that are supported; `test` runs them at the newest.
+oldest: $(VENV)/.oldest
+	$(VENV)/oldest/bin/python -m pytest -m "not nightly" tests/targets tests/test_groups.py
+
+$(VENV)/.oldest: pyproject.toml $(VENV)/.installed
+	$(PYTHON) -m venv $(VENV)/oldest
+	$(VENV)/oldest/bin/python -m pip install --quiet --editable '.[test]' jax==0.9.0 jaxlib==0.9.0 numpyro==0.20.0 pymc==5.25.0 bambi==0.15.0 bridgestan==2.6.0
+	touch $@
 
 check: $(VENV)/.installed
-	$(BIN)/ruff format --check src tests benchmarks examples
-	$(BIN)/ruff check src tests benchmarks examples
+	$(BIN)/ruff format --check src tests benchmarks examples docs
+	$(BIN)/ruff check src tests benchmarks examples docs
 	$(BIN)/lint-imports
 	$(BIN)/pyright --pythonpath $(BIN)/python
 
@@ -31,6 +41,10 @@ bench-full: $(VENV)/.bench
 	$(BIN)/python -m benchmarks.run --set full --max-seconds 150 --output benchmarks/results/peers.jsonl
 	$(BIN)/python -m benchmarks.scores benchmarks/results/peers.jsonl --plot benchmarks/results/peers.png --notes benchmarks/NOTES.md
 
+# The pages run as they are built; a failing cell, a warning or a broken link fails the build.
+docs: $(VENV)/.docs
+	$(BIN)/python -m sphinx -W --keep-going -E -b html docs docs/_build/html
+
 $(VENV)/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11) and 'Monochord needs Python 3.11 or newer: make PYTHON=/path/to/python')"
 	$(PYTHON) -m venv $(VENV)
@@ -41,9 +55,13 @@ $(VENV)/.bench: $(VENV)/.installed
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[bench]'
 	touch $@
 
+$(VENV)/.docs: $(VENV)/.installed
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[docs]'
+	touch $@
+
 # Pins what the environment holds now; run it after trying newer versions.
 constraints: $(VENV)/.installed
 	$(BIN)/python -m pip freeze --exclude-editable --exclude monochord > constraints.txt
 
 clean:
-	rm -rf $(VENV) dist .pytest_cache .ruff_cache .import_linter_cache
+	rm -rf $(VENV) dist docs/_build .pytest_cache .ruff_cache .import_linter_cache

@@ -26,7 +26,8 @@ def load(name: str, posteriordb: str | Path | None = None) -> Problem:
     """
     if name in _posteriordb.BUILDERS:
         return _posteriordb.load(name, posteriordb)
-    builders = _simulated.BUILDERS | _tables.BUILDERS
+    twins = {builder.__name__: builder for builder in _simulated.NONCENTRED.values()}
+    builders = _simulated.BUILDERS | _tables.BUILDERS | twins
     if name in builders:
         return with_stored_moments(builders[name]())
     raise ValueError(

@@ -35,3 +35,6 @@ BUILDERS: dict[str, Callable[[], Problem]] = {
         gaussians.nan_corner_5,
     )
 }
+
+# The same posteriors in coordinates that sample well: long runs of these give the moments of both.
+NONCENTRED: dict[str, Callable[[], Problem]] = {"slopes_176": hierarchical.slopes_176_noncentred}

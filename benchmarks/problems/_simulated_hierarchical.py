@@ -3,6 +3,7 @@
 Group sizes are as equal as can be: observation i belongs to group i mod num_groups.
 """
 
+import dataclasses
 from typing import Any
 
 import jax
@@ -152,4 +153,29 @@ def slopes_176() -> Problem:
         reference=None,
         reference_source=NO_REFERENCE,
         verdict="start only",
+    )
+
+
+def _slopes_noncentred_constrain(params: Params, *, u: ArrayLike, **_: Any) -> Params:
+    values = _slopes_constrain(params)
+    expected_a = values["m_a"] + values["m_u"] * u
+    return values | {
+        "a": expected_a + values["s_a"] * params["a"],
+        "b": values["m_b"] + values["s_b"] * params["b"],
+    }
+
+
+def _slopes_noncentred_log_density(params: Params, **data: Any) -> jax.Array:
+    values = _slopes_noncentred_constrain(params, **data)
+    log_jacobian = params["a"].size * params["log_s_a"] + params["b"].size * params["log_s_b"]
+    return _slopes_log_density(params | {name: values[name] for name in ("a", "b")}, **data) + log_jacobian
+
+
+def slopes_176_noncentred() -> Problem:
+    """Return `slopes_176` in the coordinates (a − m_a − m_u u)/s_a and (b − m_b)/s_b: the same posterior, no funnel."""
+    return dataclasses.replace(
+        slopes_176(),
+        name="slopes_176_noncentred",
+        log_density=_slopes_noncentred_log_density,
+        constrain=_slopes_noncentred_constrain,
     )

@@ -155,7 +155,7 @@ def _horseshoe_constrain(params: Params, **_: Any) -> Params:
         "intercept": params["intercept"],
         "tau": tau,
         "lambda": scales,
-    }
+    } | {name: params[name] for name in ("z", "log_lambda", "log_tau")}  # these have moments
 
 
 def _horseshoe_log_density(params: Params, *, design: ArrayLike, outcomes: ArrayLike) -> jax.Array:

@@ -11,7 +11,7 @@ FOLDER = Path(__file__).parent / "references"
 
 def with_stored_moments(problem: Problem) -> Problem:
     """`problem` with the stored moments and their source, if it has none of its own and a file exists."""
-    path = FOLDER / f"{problem.name}.json"
+    path = FOLDER / f"{problem.name.removesuffix('_noncentred')}.json"
     if problem.reference is not None or not path.exists():
         return problem
     record = json.loads(path.read_text())

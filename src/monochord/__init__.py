@@ -15,10 +15,13 @@ from typing import TYPE_CHECKING
 __version__ = "0.1.0"
 
 _HOMES = {
-    "monochord.pipeline": ("check", "fit", "fit_many", "spectrum", "target"),
+    "monochord.pipeline": ("check", "doctor", "fit", "fit_many", "spectrum", "target"),
     "monochord.runs": ("extend", "sample"),
     "monochord.reuse": ("refit",),
+    "monochord.groups": ("add_groups",),
+    "monochord.reports": ("report",),
     "monochord._arviz": ("write_netcdf",),
+    "monochord.comparison": ("Comparison", "compare"),
     "monochord.errors": ("DataError", "MissingPackage", "ModelError", "MonochordError", "OptionError", "OutputError"),
     "monochord.estimate": ("Estimate",),
     "monochord.fits": (
@@ -31,13 +34,17 @@ _HOMES = {
     ),
     "monochord.summaries": ("R_HAT_LIMIT", "doubts", "is_trustworthy", "summary"),
 }  # fmt: skip
+_MODULES = ("export", "plot")  # themselves public
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
-_MODULES = ("export",)  # submodules that are loaded on first use as well
-__all__ = sorted([*_HOME_OF, *_MODULES])  # pyright: ignore[reportUnsupportedDunderAll]
+_HOME_OF |= {name: f"monochord.{name}" for name in _MODULES}
+__all__ = sorted(_HOME_OF)  # pyright: ignore[reportUnsupportedDunderAll]
 
 if TYPE_CHECKING:
     from monochord import export as export
+    from monochord import plot as plot
     from monochord._arviz import write_netcdf as write_netcdf
+    from monochord.comparison import Comparison as Comparison
+    from monochord.comparison import compare as compare
     from monochord.errors import DataError as DataError
     from monochord.errors import MissingPackage as MissingPackage
     from monochord.errors import ModelError as ModelError
@@ -57,6 +64,7 @@ if TYPE_CHECKING:
     from monochord.fits import Staged as Staged
     from monochord.fits import load as load
     from monochord.gaussian import Gaussian as Gaussian
+    from monochord.groups import add_groups as add_groups
     from monochord.metrics import Dense as Dense
     from monochord.metrics import DenseMetric as DenseMetric
     from monochord.metrics import Diagonal as Diagonal
@@ -65,10 +73,12 @@ if TYPE_CHECKING:
     from monochord.metrics import LowRankMetric as LowRankMetric
     from monochord.metrics import identity_metric as identity_metric
     from monochord.pipeline import check as check
+    from monochord.pipeline import doctor as doctor
     from monochord.pipeline import fit as fit
     from monochord.pipeline import fit_many as fit_many
     from monochord.pipeline import spectrum as spectrum
     from monochord.pipeline import target as target
+    from monochord.reports import report as report
     from monochord.reuse import refit as refit
     from monochord.runs import extend as extend
     from monochord.runs import sample as sample
@@ -84,7 +94,8 @@ def __getattr__(name: str):
     if name not in _HOME_OF:
         raise AttributeError(f"module 'monochord' has no attribute {name!r}")
     started = _perf_counter()
-    value = getattr(_import_module(_HOME_OF[name]), name)
+    home = _import_module(_HOME_OF[name])
+    value = home if name in _MODULES else getattr(home, name)
     if name not in globals():
         from monochord.timing import import_finished
 

@@ -3,10 +3,12 @@
 import json
 import os
 import warnings
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from monochord.errors import DataError
 from monochord.files import check_output, write_whole
 
 INTERVAL = 0.94  # ArviZ's long-standing default
@@ -110,19 +112,23 @@ def _labels(name, shape) -> list[str]:
 def to_datatree(
     posterior: dict[str, np.ndarray],
     sample_stats: dict[str, np.ndarray],
-    observed_data: dict[str, np.ndarray],
+    data: dict[str, dict[str, np.ndarray]],
     attributes: dict[str, Any],
+    coords: dict[str, Any] | None = None,
+    dims: dict[str, list[str]] | None = None,
 ):
-    """ArviZ DataTree; arrays of the first two groups lead with (chain, draw).
+    """ArviZ DataTree; arrays of the first two groups lead with (chain, draw), those of `data` (group by group) do not.
 
     `attributes` go to `sample_stats`; nested values become JSON strings, as netCDF has no others.
     """
     import arviz_base
 
     groups: dict[str, Any] = {"posterior": posterior, "sample_stats": sample_stats}
-    if observed_data:
-        groups["observed_data"] = observed_data
-    tree = arviz_base.from_dict(groups, check_conventions=False)  # few draws of many chains are no mistake
+    groups |= {group: arrays for group, arrays in data.items() if arrays}
+    dims = {name: axes for name, axes in (dims or {}).items() if any(name in arrays for arrays in groups.values())}
+    tree = arviz_base.from_dict(
+        groups, coords=coords or {}, dims=dims, check_conventions=False
+    )  # few draws of many chains are no mistake
     flat = {
         name: value if isinstance(value, (str, int, float)) else json.dumps(value) for name, value in attributes.items()
     }
@@ -131,6 +137,20 @@ def to_datatree(
         {"inference_library": "monochord", "inference_library_version": flat.get("version", "")}
     )
     return tree
+
+
+def add_group(
+    tree, group: str, arrays: dict[str, np.ndarray], coords: dict[str, Any], dims: dict[str, list[str]]
+) -> None:
+    """Add or replace a group of arrays that lead with (chain, draw); labels are used where their number of axes fits."""
+    import arviz_base
+
+    dims = {name: dims[name] for name in arrays if name in dims and len(dims[name]) == arrays[name].ndim - 2}
+    used = {axis for axes in dims.values() for axis in axes}
+    coords = {axis: places for axis, places in coords.items() if axis in used}
+    made = arviz_base.from_dict({group: arrays}, coords=coords, dims=dims, check_conventions=False)
+    tree[group] = made[group]
+    tree[group].attrs["inference_library"] = "monochord"
 
 
 def add_unconstrained(tree, x: np.ndarray, names: tuple[str, ...]) -> None:
@@ -150,7 +170,7 @@ def add_unconstrained(tree, x: np.ndarray, names: tuple[str, ...]) -> None:
 
 
 def write_netcdf(tree, path: str | os.PathLike, force: bool = False) -> None:
-    """Write the DataTree under a temporary name in the same folder, sync, and move it into place: all or nothing.
+    """Write the DataTree, all or nothing.
 
     The file is put together in memory first, as HDF5 does not survive a full disk.
 
@@ -159,3 +179,27 @@ def write_netcdf(tree, path: str | os.PathLike, force: bool = False) -> None:
     """
     path = check_output(path, force)
     write_whole(path, tree.to_netcdf(None, engine="h5netcdf"))
+
+
+def read_netcdf(path: str | os.PathLike):
+    """The DataTree in a file, in memory.
+
+    **Raises** `DataError` where the file is missing, is no netCDF, or holds no run.
+    """
+    import xarray
+
+    path = Path(path)
+    if not path.is_file():
+        raise DataError(f"the result `{path}` does not exist or is no file. A run is one netCDF file. Check the path.")
+    try:
+        with xarray.open_datatree(path, engine="h5netcdf") as tree:
+            found = tree.load()
+    except (OSError, ValueError, KeyError, RuntimeError) as error:
+        raise DataError(
+            f"the result `{path}` cannot be read ({type(error).__name__}: {error}). A run is a netCDF file that "
+            "`monochord.write_netcdf` or `monochord sample --output` wrote. Check the file."
+        ) from None
+    for group in ("posterior", "sample_stats"):
+        if group not in found.children:
+            raise DataError(f"the file `{path}` has no group `{group}`. A run of Monochord has one. Check the file.")
+    return found

@@ -84,8 +84,8 @@ class ArchiveReader:
             f"`{self.path}` is damaged: {reason}. {self.what.capitalize()} needs all its parts. Save it again."
         ) from error
 
-    def array(self, name: str, shape: tuple[int | None, ...]) -> np.ndarray:
-        """One float64 array; None in `shape` is any length.
+    def array(self, name: str, shape: tuple[int | None, ...], dtype: type = np.float64) -> np.ndarray:
+        """One array, of 64-bit floats unless `dtype` is np.int64; None in `shape` is any length.
 
         **Raises** `DataError` for another shape or type.
         """
@@ -94,10 +94,11 @@ class ArchiveReader:
         fits = len(array.shape) == len(shape) and all(
             want in (None, got) for want, got in zip(shape, array.shape, strict=True)
         )
-        if array.dtype != np.float64 or not fits:
+        if array.dtype != dtype or not fits:
             wanted = "×".join("n" if length is None else str(length) for length in shape)
+            words = "floats" if dtype is np.float64 else "integers"
             raise DataError(
-                f"`{self.path}` is damaged: `{name}` has type {array.dtype} and shape {array.shape}, where 64-bit floats of "
+                f"`{self.path}` is damaged: `{name}` has type {array.dtype} and shape {array.shape}, where 64-bit {words} of "
                 f"shape {wanted} belong. Save it again."
             )
         return array

@@ -10,7 +10,7 @@ from monochord.fits import FitResult, FitStatus
 from monochord.gaussian import Gaussian
 from monochord.progress import Reporter
 from monochord.settings import check_count
-from monochord.targets import AbstractTarget
+from monochord.targets import AbstractTarget, HostTarget
 
 
 def check_belongs(result: FitResult, chosen: AbstractTarget) -> None:
@@ -19,6 +19,11 @@ def check_belongs(result: FitResult, chosen: AbstractTarget) -> None:
         raise OptionError(
             f"`fit` belongs to another target: its first coordinates are {result.names[:3]}, the target's {chosen.names[:3]}. "
             "A metric only makes sense on its own coordinates. Fit this target."
+        )
+    if result.map is not None and isinstance(chosen, HostTarget):
+        raise OptionError(
+            "`fit` has a map, and this target's functions lie outside JAX. A map moves points inside compiled functions. Fit this "
+            "target without maps."
         )
 
 
@@ -46,14 +51,15 @@ def start_of(chosen: AbstractTarget, start: FitResult | Gaussian | None) -> Gaus
     return start
 
 
-def no_start_message(result: FitResult, initial) -> str:
-    """What to say where no start is finite."""
+def no_start_message(result: FitResult, initial, chosen: AbstractTarget) -> str:
+    """What to say where no start is finite; with what the model itself said, if it raised."""
+    said = chosen.model.last_rejection if isinstance(chosen, HostTarget) else None
     where = "the given starts" if initial is not None else "every random start within ±2, ±1 and ±0.1 of the centre"
     return (
         f"the log density or its gradient is not finite at {where} ({result.cost.gradients} points). A fit needs one "
         "finite point to begin. Look for logarithms of negative numbers or observations outside the support, or pass "
         "`initial=` with a point of positive density."
-    )
+    ) + (f" The model's last error: {type(said).__name__}: {said}" if said is not None else "")
 
 
 def flat_initial(chosen: AbstractTarget, initial) -> np.ndarray | None:

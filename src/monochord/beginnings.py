@@ -55,7 +55,10 @@ def confirmed(key: Key, target: AbstractTarget, fit: FitResult) -> tuple[FitResu
             f'The fit handed over says "{fit.verdict}", but measured on this target its score residual is '
             f"{measured.score_residual} and the verdict \"{measured.verdict}\": it is not used, and a new one was made."
         )  # fmt: skip
-    return dataclasses.replace(measured, cost=fit.cost, seed=fit.seed, modes=fit.modes, choices=fit.choices), cost, ""
+    kept = dataclasses.replace(
+        measured, cost=fit.cost, seed=fit.seed, modes=fit.modes, choices=fit.choices, map=fit.map
+    )
+    return kept, cost, ""
 
 
 def holds(measured: FitResult, fit: FitResult) -> bool:

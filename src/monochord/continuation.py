@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from monochord.errors import DataError, OptionError
+from monochord.maps import MappedTarget, map_arrays, map_from_arrays, mapped
 from monochord.metrics import metric_arrays, metric_from_arrays
 from monochord.sampling import Segment, Standpoint, Tuning
 from monochord.targets import AbstractTarget, Evaluations
@@ -88,9 +89,28 @@ def standpoint_of(tree) -> Standpoint:
     )  # fmt: skip
 
 
-def segment_of(tree) -> Segment:
-    """The draws of a result, without scores."""
+def add_map(tree, target: AbstractTarget) -> None:
+    """Keep the map of the run, where it has one, beside its standpoint."""
+    import xarray
+
+    if not isinstance(target, MappedTarget):
+        return
+    state = tree[GROUP].to_dataset()
+    for name, array in map_arrays(target.map).items():
+        state[f"map_{name}"] = tuple(f"map_{name}_{axis}" for axis in range(array.ndim)), array
+    tree[GROUP] = xarray.DataTree(state)
+
+
+def along_its_map(tree, target: AbstractTarget) -> AbstractTarget:
+    """`target` in the coordinates that the run in `tree` was made in."""
+    state = tree[GROUP].to_dataset()
+    arrays = {str(n).removeprefix("map_"): state[n].values for n in state.data_vars if str(n).startswith("map_")}
+    return mapped(target, map_from_arrays(arrays)) if arrays else target
+
+
+def segment_of(tree, target: AbstractTarget) -> Segment:
+    """The draws of a result in the coordinates of `target`, without scores."""
     stats = tree["sample_stats"]
-    x = np.asarray(tree["unconstrained_posterior"]["x"].transpose("chain", "draw", ...).values)
+    x = target.from_unconstrained(tree["unconstrained_posterior"]["x"].transpose("chain", "draw", ...).values)
     parts = {ours: np.asarray(stats[theirs].transpose("chain", "draw").values) for ours, theirs in STATISTICS.items()}
     return Segment(x=x, score=x[:, :, :0], **parts)

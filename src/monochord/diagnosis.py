@@ -117,10 +117,11 @@ def _given(at, target: AbstractTarget) -> tuple[np.ndarray, str]:
                 "this result holds no group `unconstrained_posterior`. Hessians are taken on unconstrained space. "
                 "Pass a result of `monochord.sample`, or unconstrained points."
             )
-        x = np.asarray(at["unconstrained_posterior"]["x"].values, np.float64)
+        x = target.from_unconstrained(np.asarray(at["unconstrained_posterior"]["x"].values, np.float64))
         points, phrase = x.reshape(-1, x.shape[-1]), "averaged over {} posterior draws"
     else:
         points = np.atleast_2d(np.asarray(at, np.float64))
+        points = target.from_unconstrained(points) if points.shape[-1] == target.dim else points
         phrase = "at the given point" if len(points) == 1 else "averaged over {} given points"
     if points.ndim != 2 or points.shape[1] != target.dim or not np.all(np.isfinite(points)):
         raise OptionError(

@@ -8,11 +8,11 @@ import numpy as np
 from monochord import timing
 from monochord._arviz import add_unconstrained, to_datatree
 from monochord.advice import advice
-from monochord.continuation import STATISTICS, add_standpoint, remember
+from monochord.continuation import STATISTICS, add_map, add_standpoint, remember
 from monochord.fits import FitResult
 from monochord.rejudge import rejudged
 from monochord.sampling import Draws, Segment, Standpoint
-from monochord.targets import AbstractTarget, constrain_draws, output_name
+from monochord.targets import AbstractTarget, HostTarget, constrain_draws, output_name
 
 TYPES = {"num_steps": np.int64, "diverging": bool}
 
@@ -26,9 +26,13 @@ def to_output(target: AbstractTarget, segment: Segment, standpoint: Standpoint, 
         theirs: getattr(segment, ours).astype(TYPES.get(ours, getattr(segment, ours).dtype))
         for ours, theirs in STATISTICS.items()
     }
-    tree = to_datatree(posterior, sample_stats, target.observed_data(), attributes)
-    add_unconstrained(tree, segment.x, target.names)
+    data = {"observed_data": target.observed_data(), "constant_data": target.constant_data()}
+    labels = target.output_labels()
+    dims = {output_name(name): axes for name, axes in labels.dims.items()}
+    tree = to_datatree(posterior, sample_stats, data, attributes, labels.coords, dims)
+    add_unconstrained(tree, target.to_unconstrained(segment.x), target.names)
     add_standpoint(tree, standpoint)
+    add_map(tree, target)
     remember(tree, target)
     return tree
 
@@ -48,7 +52,7 @@ def attributes_of(
         "gradients_fit": fit.cost.gradients if fit is not None else 0,
         "gradients_warmup": draws.gradients_warmup,
         "gradients_sampling": draws.gradients_sampling,
-        "idle_lanes": (fit.cost.idle_lanes if fit is not None else 0) + draws.cost_starts.idle_lanes,
+        "idle_lanes": 0 if isinstance(target, HostTarget) else _idle_lanes(fit, draws),
         "seconds_import": timing.import_seconds(),
         "seconds_compile": timing.compile_seconds(),
         "seconds_fit": fit.seconds if fit is not None else 0.0,
@@ -70,6 +74,7 @@ def attributes_of(
         "fit_note": note,
         "fit_status": fit.status.name if fit is not None else "none",
         "fit_verdict": fit.verdict if fit is not None else "no fit",
+        "map": fit.map.named(target.names) if fit is not None and fit.map is not None else "none",
         "elbo": _triple(fit and fit.elbo),
         "score_residual": _triple(fit and fit.score_residual),
         "pareto_k": _triple(fit and fit.pareto_k),
@@ -82,6 +87,10 @@ def attributes_of(
             name: _version(name) for name in ("monochord", "jax", "jaxlib", "blackjax", "equinox", "numpy", "scipy")
         },
     }
+
+
+def _idle_lanes(fit: FitResult | None, draws: Draws) -> int:
+    return (fit.cost.idle_lanes if fit is not None else 0) + draws.cost_starts.idle_lanes
 
 
 def _triple(estimate):

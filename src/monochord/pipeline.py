@@ -1,6 +1,7 @@
 """The public verbs: they join targets, fits, spectrum and sampling, and hold no mathematics."""
 
 import dataclasses
+import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -16,10 +17,12 @@ from monochord.arguments import (
     start_of,
 )
 from monochord.arrays import host_generator, named_key
+from monochord.cost import Cost
 from monochord.diagnosis import diagnose
 from monochord.errors import ModelError, OptionError
 from monochord.fits import FitResult, FitStatus, Staged
 from monochord.gaussian import Gaussian
+from monochord.mapping import in_coordinates_of, with_map
 from monochord.metrics import AbstractMetric
 from monochord.plan import FAMILIES
 from monochord.progress import Reporter, reporter
@@ -28,42 +31,49 @@ from monochord.spectra import Spectrum
 from monochord.targets import (
     AbstractTarget,
     Findings,
-    callable_target,
+    HostTarget,
+    Labels,
     check_signature,
     check_target,
-    numpyro_target,
+    examine,
+    make_target,
+    refused,
     with_data,
 )
 
 
 def target(
-    model: Callable | AbstractTarget,
+    model: Any,
     *,
-    data: Mapping[str, Any] | None = None,
+    data: Mapping[str, Any] | str | os.PathLike | None = None,
     init: Any = None,
     constrain: Callable | None = None,
+    gradient: Callable | bool | None = None,
+    coords: Mapping[str, Any] | None = None,
+    dims: Mapping[str, Any] | None = None,
+    parallel: bool = True,
 ) -> AbstractTarget:
-    """What to sample, from a NumPyro model or a JAX log density.
+    """What to sample, from the model that you have.
 
-    Without `init`, `model` is a NumPyro model called as ``model(**data)``. With `init` (a pytree of
-    unconstrained parameters, or a function of the data that makes one) it is a log density called as
-    ``model(params, **data)``, log Jacobians included, and `constrain(params, **data)` may name what to
-    report. Arrays and lists in `data` are traced: a second data set of the same shape compiles nothing.
+    - A **NumPyro** model, called as ``model(**data)``.
+    - A **JAX** log density with `init` (a pytree of unconstrained parameters, or a function of the data that makes one),
+      called as ``model(params, **data)``, log Jacobians included. `constrain(params, **data)` may name what to report.
+    - A **PyMC** or **Bambi** model: PyTensor compiles it for JAX; transforms, names, coords, dims and deterministics are
+      kept. `data` may replace `pm.Data` and observed arrays by others of the same shape.
+    - A **Stan** model: a `bridgestan.StanModel`, or the path of a .stan file with `data` (a dictionary or a JSON file).
+    - **NumPy** functions, or another language's behind them: ``(log_density, gradient)``, or `gradient=`, with `init`.
+      ``gradient=True`` says that `model` returns both. A third function may multiply the log density's Hessian with a
+      direction. Chains call from threads of their own, one point at a time; ``parallel=False`` makes them take turns.
+
+    Arrays and lists in `data` are traced: a second data set of the same shape compiles nothing. `coords` and `dims`
+    name the places along axes and the axes of quantities, as in ArviZ.
 
     **Raises** `ModelError`, `DataError` or `MissingPackage` with what is wrong and how to mend it.
     """
     if isinstance(model, AbstractTarget):
         return model
-    if not callable(model):
-        raise ModelError(
-            f"a model of type {type(model).__name__} is not understood. Pass a NumPyro model (a function), or a JAX "
-            "log density with `init=`."
-        )
     timing.listen()
-    if init is None:
-        return numpyro_target(model, data)
-    start = init(**(data or {})) if callable(init) else init
-    return callable_target(model, start, data, constrain)
+    return make_target(model, data, init, constrain, gradient, Labels(coords, dims), parallel)
 
 
 def check(model: Callable | AbstractTarget, *, seed: int = 0, **model_options) -> Findings:
@@ -76,8 +86,23 @@ def check(model: Callable | AbstractTarget, *, seed: int = 0, **model_options) -
     return check_target(target(model, **model_options), host_generator(named_key(seed, "check")))
 
 
+def doctor(model: Any, *, seed: int = 0, **model_options) -> Findings:
+    """Ten named checks of a model, each with a level ("ok", "warning", "error", "not checked") and one line of advice.
+
+    Finite at starts; gradient against finite differences; deterministic; float64; shape; idle parameters; discontinuities;
+    improper directions; scales; speed. Takes a few hundred gradients, counted in `gradients`. A model that cannot be
+    evaluated has its error at "shape".
+    """
+    seed = resolved_seed(seed)
+    try:
+        chosen = target(model, **model_options)
+    except ModelError as error:
+        return refused(error)
+    return examine(chosen, host_generator(named_key(seed, "doctor")))
+
+
 def fit(
-    model: Callable | AbstractTarget,
+    model: Any,
     *,
     seed: int | None = None,
     algorithm: fits.AbstractFit | None = None,
@@ -85,6 +110,7 @@ def fit(
     initial=None,
     start: FitResult | Gaussian | None = None,
     max_steps: int = fits.MAX_STEPS,
+    maps: bool = False,
     progress: bool | Callable | Reporter | None = None,
     **model_options,
 ) -> FitResult:
@@ -92,9 +118,12 @@ def fit(
 
     `family` is "dense", "diagonal" or "low_rank" (by dimension where None); `algorithm` overrides it.
     `initial` gives unconstrained starts, shape (dim,) or (n, dim); `start` is an earlier fit of the same parameters, or a
-    `Gaussian`, from which the default algorithm goes on without a search. `progress` is True, False, a function of
+    `Gaussian`, from which the default algorithm goes on without a search, along the map of that fit where it has one. `progress` is True, False, a function of
     `StepInfo`, or None: a bar where standard error is a terminal. Never raises because the algorithm did
-    not arrive: look at `status` and `verdict`.
+    not arrive: look at `status` and `verdict`. With `maps=True` the default
+    algorithm, where the linear fit is refused or leaves much of the score unexplained, also looks for a map that takes out
+    scales and locations which depend on other coordinates (funnels, centred hierarchies, curved valleys), and keeps the fit in
+    its coordinates if that is better: `fit.map`. Models whose functions lie outside JAX have none.
 
     **Raises** `ModelError` when the density is nowhere finite at the starts.
     """
@@ -103,6 +132,8 @@ def fit(
     note_precision()
     report = reporter(progress)
     seed = resolved_seed(seed, report)
+    along = start if isinstance(start, FitResult) and start.map is not None else None
+    looks_for_map = maps and algorithm is None and initial is None and along is None
     if algorithm is None:
         check_choice("family", family, (None, *FAMILIES))
         begin = start_of(chosen, start)
@@ -115,17 +146,22 @@ def fit(
     started = time.perf_counter()
     with report:
         result = fits.run(
-            named_key(seed, "fit"), chosen, algorithm, initial=flat_initial(chosen, initial), max_steps=max_steps,
+            named_key(seed, "fit"), in_coordinates_of(chosen, along), algorithm, initial=flat_initial(chosen, initial), max_steps=max_steps,
             callback=report.fit_step,
         )  # fmt: skip
+        result = result if along is None else dataclasses.replace(result, map=along.map)
+        if looks_for_map:
+            result = with_map(named_key(seed, "map"), chosen, result, algorithm, report.fit_step)
         report.fit_done(result)
     if result.status is FitStatus.no_finite_start:
-        raise ModelError(no_start_message(result, initial))
+        raise ModelError(no_start_message(result, initial, chosen))
+    if isinstance(chosen, HostTarget):  # called point by point: no lane idles
+        result = dataclasses.replace(result, cost=Cost(result.cost.gradients))
     return dataclasses.replace(result, seed=seed, seconds=time.perf_counter() - started)
 
 
 def fit_many(
-    model: Callable | AbstractTarget,
+    model: Any,
     datasets: Sequence[Mapping[str, Any]],
     *,
     seed: int | None = None,
@@ -160,7 +196,7 @@ def fit_many(
 
 
 def spectrum(
-    model: Callable | AbstractTarget,
+    model: Any,
     fit: FitResult | Gaussian | None = None,
     *,
     at="fit",
@@ -190,6 +226,7 @@ def spectrum(
     result = fit if fit is not None else _fit(chosen, seed=seed)
     if isinstance(result, FitResult):
         check_belongs(result, chosen)
+        chosen = in_coordinates_of(chosen, result)
         gaussian, verdict = gaussian_of(result), result.verdict
     else:
         gaussian, verdict = result, "given"

@@ -12,6 +12,7 @@ from monochord.arguments import check_belongs, gaussian_of, note_precision, reso
 from monochord.arrays import named_key
 from monochord.beginnings import holds
 from monochord.fits import FitResult
+from monochord.mapping import in_coordinates_of
 from monochord.spectra import NEGLIGIBLE_MASS, Verdict
 from monochord.targets import AbstractTarget, check_signature
 
@@ -20,8 +21,8 @@ def refit(fit: FitResult, model: Callable | AbstractTarget, *, seed: int | None 
     """The Gaussian of `fit` with the evidence and the verdict that it deserves on another target of the same parameters.
 
     Nothing is fitted: fresh draws of the Gaussian are scored on the new target, as at the end of every fit, which costs
-    about 150 gradients, `cost` of the result (those of `fit` are not in it). `gaussian`, `modes` and `choices` are
-    the fit's own. The first of `reasons` says whether it still holds: where its verdict is no lower than it was and no
+    about 150 gradients, `cost` of the result (those of `fit` are not in it). `gaussian`, `map`, `modes` and `choices`
+    are the fit's own. The first of `reasons` says whether it still holds: where its verdict is no lower than it was and no
     evidence firmly worse. Where it does not, ``mc.fit(model, start=fit)`` begins a new fit with it.
 
     For the frequencies there, ``mc.spectrum(model, refit(fit, model))``.
@@ -35,14 +36,14 @@ def refit(fit: FitResult, model: Callable | AbstractTarget, *, seed: int | None 
     check_signature(target)
     note_precision()
     seed = resolved_seed(seed)
-    measured = fits.run(named_key(seed, "refit"), target, fits.Given(gaussian_of(fit)))
+    measured = fits.run(named_key(seed, "refit"), in_coordinates_of(target, fit), fits.Given(gaussian_of(fit)))
     doubt = _of_modes(fit)
     if doubt and measured.verdict == "trust":
         measured = dataclasses.replace(measured, judgement=Verdict("start only", ()))
     reasons = (*_reasons(measured, fit), *doubt)
     return dataclasses.replace(
         measured, judgement=Verdict(measured.judgement.name, reasons), modes=fit.modes, choices=fit.choices, seed=seed,
-        seconds=time.perf_counter() - started,
+        map=fit.map, seconds=time.perf_counter() - started,
     )  # fmt: skip
 
 

@@ -1,5 +1,6 @@
 """The public verbs that draw: `sample` and `extend`. They join fit, plan, chains and output, and hold no mathematics."""
 
+import dataclasses
 import json
 from collections.abc import Callable
 from typing import Any
@@ -10,21 +11,23 @@ from monochord import fits, pipeline, sampling
 from monochord.arguments import check_belongs, flat_initial, gaussian_of, note_precision, resolved_seed
 from monochord.arrays import named_key
 from monochord.beginnings import beginnings, confirmed, unit_gaussian
-from monochord.continuation import remembered, segment_of, standpoint_of
+from monochord.continuation import along_its_map, remembered, segment_of, standpoint_of
 from monochord.cost import Cost
 from monochord.errors import OptionError
 from monochord.fits import FitResult
 from monochord.gaussian import Gaussian
+from monochord.mapping import in_coordinates_of
 from monochord.metrics import AbstractMetric
 from monochord.output import attributes_of, to_output
 from monochord.plan import SampleOptions, plan
 from monochord.progress import Reporter, reporter
 from monochord.sampling import SamplerSettings
 from monochord.targets import AbstractTarget, check_signature
+from monochord.traces import add_traces, keep_traces
 
 
 def sample(
-    model: Callable | AbstractTarget,
+    model: Any,
     *,
     fit: FitResult | Gaussian | bool | None = None,
     seed: int | None = None,
@@ -74,6 +77,8 @@ def sample(
     starts = flat_initial(target, initial)
     with report:
         known, cost, note = _fit_for(target, fit, seed, options, starts, report)
+        target = in_coordinates_of(target, known)
+        starts = target.from_unconstrained(starts) if starts is not None else None
         gaussian = gaussian_of(known) if known is not None else unit_gaussian(target)
         settings, first_metric, believed = plan(target.names, known, gaussian, options, starts is not None)
         key = named_key(seed, "sample")
@@ -82,8 +87,22 @@ def sample(
         drawn = sampling.run_chains(key, target, begun, cost + spent, settings, judged, report.sampling)
         report.sampling_done(drawn)
     name = metric if isinstance(metric, str) else type(metric).__name__
-    attributes = attributes_of(target, known, drawn, seed, name, note)
-    return to_output(target, drawn.segment, drawn.standpoint, attributes)
+    attributes = attributes_of(target, known, drawn, seed, name, note) | {"call": _call(options, seed, fit)}
+    return add_traces(to_output(target, drawn.segment, drawn.standpoint, attributes), known, drawn)
+
+
+def _call(options: SampleOptions, seed: int, fit) -> str:
+    """The call that makes this run again, as far as text can say it: what differs from the defaults."""
+    given = "" if fit is None or fit is True else f", fit={fit if fit is False else '…'}"
+    changed = [
+        (field.name, getattr(options, field.name))
+        for field in dataclasses.fields(options)
+        if getattr(options, field.name) != field.default
+    ]
+    stated = "".join(
+        f", {name}={value!r}" if isinstance(value, (str, int, float)) else f", {name}=…" for name, value in changed
+    )
+    return f"mc.sample(model, seed={seed}{given}{stated})"
 
 
 def _fit_for(target, fit, seed: int, options, starts, report) -> tuple[FitResult | None, Cost, str]:
@@ -104,7 +123,7 @@ def _fit_for(target, fit, seed: int, options, starts, report) -> tuple[FitResult
     elif isinstance(fit, FitResult):
         check_belongs(fit, target)
         gaussian_of(fit)
-        kept, cost, note = confirmed(named_key(seed, "confirm"), target, fit)
+        kept, cost, note = confirmed(named_key(seed, "confirm"), in_coordinates_of(target, fit), fit)
         if kept is not None:
             return kept, cost, note
         report.note(note)
@@ -119,7 +138,7 @@ def _fit_for(target, fit, seed: int, options, starts, report) -> tuple[FitResult
 def extend(
     data,
     /,
-    model: Callable | AbstractTarget | None = None,
+    model: Any = None,
     *,
     draws: int | None = None,
     target_ess: float | int | None = None,
@@ -146,7 +165,9 @@ def extend(
             "same model: `extend(data, model, …)`."
         )
     _check_same(data, target)
-    before = segment_of(data)
+    if model is not None:
+        target = along_its_map(data, target)
+    before = segment_of(data, target)
     attributes = {
         name: getattr(value, "item", lambda v=value: v)() for name, value in data["sample_stats"].attrs.items()
     }
@@ -164,7 +185,7 @@ def extend(
         )
         report.sampling_done(drawn)
     joined = sampling.Segment(*(np.concatenate(pair, axis=1) for pair in zip(before, drawn.segment, strict=True)))
-    return to_output(target, joined, drawn.standpoint, attributes | _added(attributes, drawn))
+    return keep_traces(to_output(target, joined, drawn.standpoint, attributes | _added(attributes, drawn)), data)
 
 
 def _added(attributes: dict[str, Any], drawn) -> dict[str, Any]:

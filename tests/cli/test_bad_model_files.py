@@ -17,8 +17,8 @@ WRONG_MODEL = {
     "no_latent_sites.py": ("no latent sample sites", "Add `numpyro.sample` statements"),
     "zero_size.py": ("no latent sample sites", "Add `numpyro.sample` statements"),
     "no_parameters.py": ("`init` holds no numbers", "Return a dictionary"),
-    "nothing_defined.py": ("defines neither model(**data)", "Define one"),
-    "model_is_not_a_function.py": ("defines neither model(**data)", "Define one"),
+    "nothing_defined.py": ("defines neither `model`", "Define one"),
+    "model_is_not_a_function.py": ("type int is not understood", "Pass a NumPyro model"),
     "density_without_init.py": ("no init(**data)", "Define init(**data)"),
     "init_is_text.py": ("the value 'zero' for `mu`", "Pass a float"),
     "init_is_infinite.py": ("non-finite entry in `mu`", "Pass finite numbers"),
@@ -85,7 +85,7 @@ def test_folder_as_model(sample, refused, tmp_path):
 
 
 def test_model_file_of_another_type(sample, refused):
-    refused(sample("regression.json"), "does not end in .py", "Python file")
+    refused(sample("regression.json"), "neither in .py nor in .stan", "Python file")
 
 
 def test_model_that_is_not_text(sample, refused, tmp_path):

@@ -63,7 +63,7 @@ def test_what_the_parser_refuses(sample, arguments):
     assert result.stdout == ""
 
 
-@pytest.mark.parametrize("arguments", [(), ("sample",), ("sing", "gaussian.py")])
+@pytest.mark.parametrize("arguments", [("sample",), ("report",), ("sing", "gaussian.py")])
 def test_incomplete_commands(run, arguments):
     result = run(*arguments)
     assert result.exit_code == 2

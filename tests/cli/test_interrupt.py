@@ -9,10 +9,13 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
+import typer
 import xarray
 
+from monochord.cli._guard import guarded
 from monochord.progress import TerminalReporter
 
 PATIENCE = 240  # seconds until a hanging test is given up; no test waits for time to pass
@@ -130,6 +133,33 @@ def finish(process, leader) -> tuple[str, str]:
     finally:
         os.close(leader)
     return output.decode(), shown
+
+
+@pytest.fixture
+def listening():
+    """Python's own answer to SIGINT, which pytest-xdist's workers ignore."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("listening")
+def test_ctrl_c_inside_the_garbage_collector_is_not_lost(capsys):
+    """Catches: a run that goes on to its end because Python drops an exception raised in a finaliser or a gc callback."""
+
+    class Finalised:
+        def __del__(self):
+            raise KeyboardInterrupt
+
+    def lose_an_interrupt():
+        with guarded(Path("model.py"), False):
+            Finalised()
+            time.sleep(PATIENCE / 4)
+
+    with pytest.raises(typer.Exit) as left:
+        lose_an_interrupt()
+    assert left.value.exit_code == 130
+    assert capsys.readouterr().err.strip() == "Interrupted before any draw was kept."
 
 
 def test_real_ctrl_c_during_sampling(models, tmp_path):

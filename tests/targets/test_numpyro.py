@@ -7,7 +7,9 @@ numpyro = pytest.importorskip("numpyro")
 import jax.numpy as jnp  # noqa: E402
 import numpyro.distributions as dist  # noqa: E402
 import scipy.stats  # noqa: E402
+from numpyro.infer.reparam import LocScaleReparam  # noqa: E402
 
+import monochord as mc  # noqa: E402
 from monochord import ModelError  # noqa: E402
 from monochord.targets import constrain_draws, evaluate, numpyro_target  # noqa: E402
 from monochord.testing import TargetLaws  # noqa: E402
@@ -133,3 +135,34 @@ def test_missing_data_are_named_and_the_models_own_error_is_the_cause():
     with pytest.raises(ModelError, match="y") as caught:
         numpyro_target(_model)
     assert isinstance(caught.value.__cause__, TypeError)
+
+
+def _plated(J, y):
+    tau = numpyro.sample("tau", dist.HalfNormal(2.0))
+    with numpyro.plate("school", J), numpyro.handlers.reparam(config={"theta": LocScaleReparam(0.0)}):
+        theta = numpyro.sample("theta", dist.Normal(0.4, tau))
+    with numpyro.plate("part", 2, dim=-2), numpyro.plate("pupil", J):
+        slope = numpyro.sample("slope", dist.Dirichlet(jnp.ones(3)))
+        numpyro.deterministic("twice", 2.0 * slope[..., 0])
+    numpyro.sample("y", dist.Normal(theta, 1.0).to_event(1), obs=y)
+
+
+def test_plates_reparametrisation_and_labels_reach_the_output(seed):
+    """A non-centred site is reported as the model names it, plates name axes, `coords` their places.
+
+    Catches: labels of one plate along another's axis, deterministic sites of a reparametrised model lost.
+    """
+    data = {"J": 4, "y": np.array([0.5, 1.7, -2.2, 0.1])}
+    target = mc.target(_plated, data=data, coords={"school": list("abcd")}, dims={"y": ["school"]})
+    assert "theta_decentered[3]" in target.names
+    posterior = mc.sample(target, draws=30, seed=seed, kernel="nuts", progress=False)
+    assert posterior.posterior["theta"].dims == ("chain", "draw", "school")
+    assert posterior.posterior["slope"].dims == ("chain", "draw", "part", "pupil", "slope_dim_2")
+    assert posterior.posterior["twice"].dims == ("chain", "draw", "part", "pupil")
+    assert list(posterior.posterior["school"].values) == list("abcd")
+    assert posterior.observed_data["y"].dims == ("school",)
+    np.testing.assert_allclose(
+        posterior.posterior["theta"], 0.4 + posterior.posterior["theta_decentered"] * posterior.posterior["tau"]
+    )
+    with pytest.raises(mc.OptionError, match="one label for each place"):
+        mc.target(_plated, data=data, coords={"school": list("abc")}, dims={"y": ["school"]})

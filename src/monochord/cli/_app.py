@@ -8,19 +8,42 @@ from typing import Annotated, Optional
 import typer
 from typer.core import TyperGroup
 
+from monochord.cli import _invocation
 from monochord.cli._guard import guarded
 
 EXIT_CODES = (
     "Exit codes: 0 done; 1 a bug in Monochord; 2 bad input; 3 done and written, but not to be trusted yet "
     "(R̂ above 1.01 or target ESS not reached); 130 interrupted, draws so far kept."
 )
+DOCTOR_EXIT_CODES = (
+    "Exit codes: 0 every check passed (✓) or warned (!); 1 a bug in Monochord; 2 bad input; 3 a check failed (✗)."
+)
+
+
+NEXT = """monochord fits a metric, shows what it is worth, and samples. What to do next:
+
+  monochord demo                                    the whole way on real data, in a minute
+  monochord sample model.py --data data.json        your own model: NumPyro or JAX in a Python file
+                   --output run.nc --report run.html
+  monochord fit model.py --data data.json           only the fit and its verdict
+  monochord spectrum model.py --data data.json      what the metric is worth, before you draw
+  monochord report run.nc model.py                  one HTML page about a run
+  monochord sample --help                           options, examples, exit codes
+  monochord --install-completion                    completion in your shell
+"""
+
+
+def _epilog(*examples: str) -> str:
+    """Examples, then the exit codes; a blank line apart, as the help joins single lines."""
+    return "\n\n".join(["Examples:", *examples, EXIT_CODES])
 
 
 class _Group(TyperGroup):
-    """Says what the parser refuses as JSON too, where that was asked for."""
+    """Keeps the command line, and says what the parser refuses as JSON too, where that was asked for."""
 
     def main(self, *args, **options):
         given = options.get("args") or (args[0] if args else None)
+        _invocation.remember(given)
         if "--json" not in (sys.argv[1:] if given is None else given):
             return super().main(*args, **options)
         try:
@@ -36,34 +59,51 @@ class _Group(TyperGroup):
             code = 2
         sys.exit(code or 0)
 
+    def parse_args(self, ctx, args):
+        """Nothing asked for: what to do next, and no error."""
+        if not args and not ctx.resilient_parsing:
+            print(NEXT, end="")
+            ctx.exit(0)
+        return super().parse_args(ctx, args)
+
 
 app = typer.Typer(
     cls=_Group,
     help="Hamiltonian Monte Carlo made fast by a variational metric.",
-    epilog=EXIT_CODES,
-    no_args_is_help=True,
-    add_completion=False,
+    epilog=_epilog(
+        "monochord demo",
+        "monochord sample model.py --data data.json --output run.nc --report run.html",
+        "monochord report run.nc model.py --data data.json",
+    ),
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-Model = Annotated[Path, typer.Argument(help="Python file with model(**data) (NumPyro), or log_density(params, **data) and init(**data) (JAX).", show_default=False)]  # fmt: skip
+Model = Annotated[Path, typer.Argument(help="Python file with `model` (a NumPyro function, or a PyMC or Bambi model) or log_density(params, **data) and init(**data) (JAX; NumPy with gradient); or a .stan file.", show_default=False)]  # fmt: skip
 Data = Annotated[Optional[Path], typer.Option("--data", help="JSON object with the model's arguments. Without it the model file's data() is used, if any.", show_default=False)]  # fmt: skip
 Seed = Annotated[Optional[int], typer.Option(help="Seed; drawn from the system and printed where left out.", show_default=False)]  # fmt: skip
 Json = Annotated[bool, typer.Option("--json", help="One JSON object on standard output, nothing else there.")]
 Progress = Annotated[bool, typer.Option("--progress/--no-progress", help="Progress on standard error.")]
 Cache = Annotated[bool, typer.Option("--compile-cache/--no-compile-cache", help="Keep compiled programs in the user's cache folder.")]  # fmt: skip
 Fit = Annotated[Optional[Path], typer.Option("--fit", help="A fit saved by `monochord fit --save`, of the same parameters, in place of a new one.", show_default=False)]  # fmt: skip
+Report = Annotated[Optional[Path], typer.Option("--report", help="Write one HTML page about it here; an earlier report is replaced.", show_default=False)]  # fmt: skip
 Metric = Annotated[str, typer.Option(help="auto, identity, diagonal, dense or low_rank.")]
 
 
-@app.command(epilog=EXIT_CODES)
+@app.command(
+    epilog=_epilog(
+        "monochord sample model.py --data data.json --output run.nc",
+        "monochord sample model.py --report run.html --target-ess 1000 --max-time 600",
+        "monochord sample model.py --chains 8 --draws 1000 --kernel nuts --seed 1 --json",
+    )
+)
 def sample(
     model: Model,
     data: Data = None,
     output: Annotated[
         Optional[Path], typer.Option("--output", "-o", help="netCDF file for the ArviZ DataTree.", show_default=False)
     ] = None,  # fmt: skip
+    report: Report = None,
     force: Annotated[bool, typer.Option("--force", help="Replace the output file if it exists.")] = False,
     chains: Annotated[int, typer.Option(help="Number of chains.")] = 4,
     draws: Annotated[
@@ -120,11 +160,15 @@ def sample(
                 "target_accept": target_accept, "step_size": step_size, "max_tree_depth": max_tree_depth,
                 "max_draws": max_draws, "max_gradients": max_gradients, "max_time": max_time,
             },
-            no_fit=no_fit, fit=fit,
+            no_fit=no_fit, fit=fit, report=report,
         )  # fmt: skip
 
 
-@app.command(epilog=EXIT_CODES)
+@app.command(
+    epilog=_epilog(
+        "monochord fit model.py --data data.json", "monochord fit model.py --metric low_rank --seed 1 --json"
+    )
+)
 def fit(
     model: Model,
     data: Data = None,
@@ -139,6 +183,7 @@ def fit(
         Optional[Path],
         typer.Option("--start", help="A saved fit of the same parameters to begin with.", show_default=False),
     ] = None,
+    report: Report = None,
     json: Json = False,
     progress: Progress = True,
     compile_cache: Cache = True,
@@ -149,11 +194,11 @@ def fit(
 
         _commands.fit(
             model, data, seed=seed, metric=metric, json=json, progress=progress, compile_cache=compile_cache, save=save,
-            force=force, start=start,
+            force=force, start=start, report=report,
         )  # fmt: skip
 
 
-@app.command(epilog=EXIT_CODES)
+@app.command(epilog=_epilog("monochord refit fit.npz model.py --data new.json"))
 def refit(
     saved: Annotated[Path, typer.Argument(help="A fit saved by `monochord fit --save`.", show_default=False)],
     model: Model,
@@ -173,7 +218,11 @@ def refit(
         _commands.refit(saved, model, data, seed=seed, json=json, compile_cache=compile_cache, save=save, force=force)
 
 
-@app.command(epilog=EXIT_CODES)
+@app.command(
+    epilog=_epilog(
+        "monochord spectrum model.py --data data.json", "monochord spectrum model.py --at mean --report spectrum.html"
+    )
+)
 def spectrum(
     model: Model,
     data: Data = None,
@@ -182,6 +231,7 @@ def spectrum(
     metric: Metric = "auto",
     target_accept: Annotated[float, typer.Option(help="Acceptance for which step sizes are given.")] = 0.8,
     at: Annotated[str, typer.Option(help="Where Hessians are taken: fit (averaged over its draws) or mean.")] = "fit",
+    report: Report = None,
     json: Json = False,
     progress: Progress = True,
     compile_cache: Cache = True,
@@ -192,11 +242,11 @@ def spectrum(
 
         _commands.spectrum(
             model, data, seed=seed, metric=metric, target_accept=target_accept, at=at, json=json, progress=progress,
-            compile_cache=compile_cache, fit=fit,
+            compile_cache=compile_cache, fit=fit, report=report,
         )  # fmt: skip
 
 
-@app.command(epilog=EXIT_CODES)
+@app.command(epilog=_epilog("monochord export fit.npz --to cmdstan --out stan"))
 def export(
     saved: Annotated[Path, typer.Argument(help="A fit saved by `monochord fit --save`.", show_default=False)],
     to: Annotated[str, typer.Option("--to", help="cmdstan, advanced_hmc (Julia) or plain (NPZ and JSON).")],
@@ -231,11 +281,57 @@ def export(
         )  # fmt: skip
 
 
+@app.command(epilog=DOCTOR_EXIT_CODES)
+def doctor(
+    model: Model,
+    data: Data = None,
+    seed: Annotated[int, typer.Option(help="Seed of the points looked at.")] = 0,
+    json: Json = False,
+    compile_cache: Cache = True,
+) -> None:
+    """Ten named checks of a model, a tick or a cross and advice each."""
+    with guarded(model, json):
+        from monochord.cli import _commands
+
+        _commands.doctor(model, data, seed=seed, json=json, compile_cache=compile_cache)
+
+
 @app.command(epilog=EXIT_CODES)
+def compare(
+    model: Model,
+    data: Data = None,
+    seeds: Annotated[int, typer.Option(help="Number of seeds, from --seed on.")] = 3,
+    seed: Seed = None,
+    chains: Annotated[int, typer.Option(help="Number of chains.")] = 4,
+    target_accept: Annotated[float, typer.Option(help="Wanted mean acceptance.")] = 0.8,
+    output: Annotated[
+        Optional[Path], typer.Option("--output", "-o", help="CSV file for the rows.", show_default=False)
+    ] = None,  # fmt: skip
+    figure: Annotated[
+        Optional[Path],
+        typer.Option("--figure", help="Image file for the figure (needs matplotlib).", show_default=False),
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace output files that exist.")] = False,
+    json: Json = False,
+    progress: Progress = True,
+    compile_cache: Cache = True,
+) -> None:
+    """Identity, diagonal and variational start side by side on this model: spectrum, stable step, early mixing."""
+    with guarded(model, json):
+        from monochord.cli import _commands
+
+        _commands.compare(
+            model, data, seeds=seeds, seed=seed, chains=chains, target_accept=target_accept, output=output, figure=figure,
+            force=force, json=json, progress=progress, compile_cache=compile_cache,
+        )  # fmt: skip
+
+
+@app.command(epilog=_epilog("monochord demo", "monochord demo --output demo.nc --report demo.html"))
 def demo(
     output: Annotated[Path, typer.Option("--output", "-o", help="netCDF file to write; replaced if it exists.")] = Path(
         "posterior.nc"
     ),  # fmt: skip
+    report: Report = None,
     seed: Annotated[int, typer.Option(help="Seed.")] = 0,
     json: Json = False,
     progress: Progress = True,
@@ -250,5 +346,34 @@ def demo(
 
         _commands.sample(
             model, None, output=output, force=True, json=json, progress=progress, compile_cache=compile_cache,
-            show_spectrum=True, seed=seed,
+            show_spectrum=True, seed=seed, report=report,
         )  # fmt: skip
+
+
+@app.command(
+    epilog=_epilog("monochord report run.nc", "monochord report run.nc model.py --data data.json --output run.html")
+)
+def report(
+    run: Annotated[
+        Path,
+        typer.Argument(help="netCDF file of `monochord sample --output` or `mc.write_netcdf`.", show_default=False),
+    ],
+    model: Annotated[
+        Optional[Path],
+        typer.Argument(
+            help="The run's model file: the page then has the spectrum, trajectories and checks.", show_default=False
+        ),
+    ] = None,
+    data: Data = None,
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="HTML file to write; an earlier report is replaced.")
+    ] = Path("report.html"),
+    force: Annotated[bool, typer.Option("--force", help="Replace the output file even if it is no report.")] = False,
+    json: Json = False,
+    compile_cache: Cache = True,
+) -> None:
+    """Write one HTML page about a run that was kept."""  # fmt: skip
+    with guarded(model or run, json):
+        from monochord.cli import _commands
+
+        _commands.report(run, model, data, output=output, force=force, json=json, compile_cache=compile_cache)

@@ -14,8 +14,9 @@ _STARTED = time.perf_counter()
 import typer  # noqa: E402
 
 import monochord as mc  # noqa: E402
-from monochord._arviz import write_netcdf  # noqa: E402
-from monochord.cli import _print  # noqa: E402
+from monochord import reports  # noqa: E402
+from monochord._arviz import read_netcdf, write_netcdf  # noqa: E402
+from monochord.cli import _invocation, _print  # noqa: E402
 from monochord.cli._model_file import load_target  # noqa: E402
 from monochord.errors import ModelError, OptionError, OutputError  # noqa: E402
 from monochord.files import check_output  # noqa: E402
@@ -63,18 +64,43 @@ def _checked(target, seed: int, say):
     return findings
 
 
-def fit(model, data, *, seed, metric, json, progress, compile_cache, save=None, force=False, start=None) -> None:
+def doctor(model, data, *, seed, json, compile_cache) -> None:
+    """`monochord doctor`."""
+    seed = _seed(seed)
+    with _quiet(json):
+        _prepare(compile_cache)
+        findings = mc.doctor(load_target(model, data), seed=seed)
+    failed = any(finding.level == "error" for finding in findings)
+    if json:
+        record = {"findings": _plain(findings), "gradients": findings.gradients, "seed": seed, "exit_code": 3 * failed}
+        print(json_module.dumps(record))
+    else:
+        _print.findings(findings, print, "doctor")
+        print(f"{findings.gradients} gradients, seed {seed}")
+    if failed:
+        raise typer.Exit(3)
+
+
+def fit(
+    model, data, *, seed, metric, json, progress, compile_cache, save=None, force=False, start=None, report=None
+) -> None:
     """`monochord fit`."""
     family, seed, say = _family(metric), _seed(seed), _print.speaker(json)
     if save is not None:
         check_output(save, force, "fit.npz")
+    _check_report(report)
     begin = _given_fit(start)
     with _quiet(json):
         target = _load(model, data, compile_cache)
         say(f"seed {seed}")
         findings = _checked(target, seed, say)
         result = mc.fit(target, seed=seed, family=family, start=begin, progress=progress)
-    _show_fit(result, json, findings, save, force)
+        if not json:
+            _print.fit(result)
+        saved = _save(result, save, force, say)
+        page = _report(report, result, target, model, seed, say, findings=findings)
+    if json:
+        print(json_module.dumps({"findings": _plain(findings), **_print.fit_record(result), **saved, **page}))
 
 
 def refit(saved, model, data, *, seed, json, compile_cache, save=None, force=False) -> None:
@@ -88,7 +114,11 @@ def refit(saved, model, data, *, seed, json, compile_cache, save=None, force=Fal
         say(f"seed {seed}")
         findings = _checked(target, seed, say)
         result = mc.refit(old, target, seed=seed)
-    _show_fit(result, json, findings, save, force)
+        if not json:
+            _print.fit(result)
+        written = _save(result, save, force, say)
+    if json:
+        print(json_module.dumps({"findings": _plain(findings), **_print.fit_record(result), **written}))
 
 
 def export(saved, to, out, *, model, data, parameters, force, json, options) -> None:
@@ -116,51 +146,78 @@ def export(saved, to, out, *, model, data, parameters, force, json, options) -> 
         print("\n".join(["", *(f"written to {path}" for path in written)]))
 
 
-def _show_fit(result, json, findings, save, force) -> None:
-    if json:
-        saved = {"saved": str(_save(result, save, force))} if save is not None else {}
-        print(json_module.dumps({"findings": _plain(findings), **_print.fit_record(result), **saved}))
-    else:
-        _print.fit(result)
-        if save is not None:
-            print(f"\nsaved to {_save(result, save, force)}")
-
-
-def spectrum(model, data, *, seed, metric, target_accept, at, json, progress, compile_cache, fit=None) -> None:
+def spectrum(
+    model, data, *, seed, metric, target_accept, at, json, progress, compile_cache, fit=None, report=None
+) -> None:
     """`monochord spectrum`."""
     loaded = _given_fit(fit)
     family, seed, say = _family(metric), _seed(seed), _print.speaker(json)
     check_fraction("target_accept", target_accept)
     check_choice("at", at, ("fit", "mean"))
+    _check_report(report)
     with _quiet(json):
         target = _load(model, data, compile_cache)
         say(f"seed {seed}")
         findings = _checked(target, seed, say)
         result = loaded or mc.fit(target, seed=seed, family=family, progress=progress)
         figures = mc.spectrum(target, result, seed=seed, target_accept=target_accept, at=at)
+        if not json:
+            _print.fit(result)
+            _print.spectrum(figures)
+        page = _report(report, result, target, model, seed, say, findings=findings, spectrum=figures)
     if json:
         record = {"findings": _plain(findings), "fit": _print.fit_record(result), **_print.spectrum_record(figures)}
+        print(json_module.dumps({**record, **page}))
+
+
+def compare(
+    model, data, *, seeds, seed, chains, target_accept, output, figure, force, json, progress, compile_cache
+) -> None:
+    """`monochord compare`."""
+    from monochord.comparison import check_matplotlib, interrupted
+
+    seed, say = _seed(seed), _print.speaker(json)
+    check_count("seeds", seeds, 1, 1000)
+    check_count("chains", chains, 1, 1000)
+    check_fraction("target_accept", target_accept)
+    for path in (output, figure):
+        if path is not None:
+            check_output(path, force)
+    if figure is not None:
+        check_matplotlib()
+    with _quiet(json):
+        target = _load(model, data, compile_cache)
+        say(f"seed {seed}")
+        findings = _checked(target, seed, say)
+        result = mc.compare(
+            target, seeds=seeds, seed=seed, chains=chains, target_accept=target_accept, progress=progress
+        )
+    record = {"findings": _plain(findings), **_print.comparison_record(result), "output": None, "figure": None}
+    if not json:
+        print(f"\n{result}")
+    if result.rows and output is not None:
+        result.write_csv(output, force)
+        record["output"] = str(output)
+    if result.rows and figure is not None:
+        result.figure(figure, force)
+        record["figure"] = str(figure)
+    if json:
         print(json_module.dumps(record))
     else:
-        _print.fit(result)
-        _print.spectrum(figures)
+        for name in ("output", "figure"):
+            if record[name]:
+                print(f"\nwritten to {record[name]}")
+    if result.status == "interrupted":
+        print(interrupted(result), file=sys.stderr)
+        raise typer.Exit(130)
+    if result.reference is not None and not result.reference.is_reliable:
+        raise typer.Exit(3)
 
 
 def sample(
-    model,
-    data,
-    *,
-    output,
-    force,
-    json,
-    progress,
-    compile_cache,
-    seed,
-    options=None,
-    show_spectrum=False,
-    no_fit=False,
-    fit=None,
-) -> None:
+    model, data, *, output, force, json, progress, compile_cache, seed, options=None, show_spectrum=False, no_fit=False,
+    fit=None, report=None,
+) -> None:  # fmt: skip
     """`monochord sample`, and `monochord demo` with its spectrum shown."""
     options = options or {}
     seed, say = _seed(seed), _print.speaker(json)
@@ -170,6 +227,7 @@ def sample(
     loaded = _given_fit(fit)
     if output is not None:
         check_output(output, force)
+    _check_report(report)
     with _quiet(json):
         target = _load(model, data, compile_cache)
         say(f"seed {seed}")
@@ -182,21 +240,55 @@ def sample(
                 _print.fit(result)
                 _print.spectrum(figures)
         tree = mc.sample(target, fit=result, seed=seed, progress=progress, **options)
+        tree["sample_stats"].attrs["command"] = _invocation.command(seed)
         written = _write(tree, output, force)
         rows = mc.summary(tree)
         doubts = mc.doubts(tree, rows)
+        if not json:
+            _print.summary(tree, rows, doubts, findings.gradients)
+            if figures is not None:
+                _print.prediction(tree, rows, figures)
+            if written:
+                print(f"\nwritten to {written}")
+        page = _report(
+            report, tree, target, model, seed, say, findings=findings, spectrum=figures, fit=result or None, rows=rows
+        )
     if json:
         record = _print.sample_record(tree, rows, doubts, str(written) if written else None)
         record["gradients_check"] = findings.gradients
         extra = {"spectrum": _print.spectrum_record(figures)} if figures is not None else {}
-        print(json_module.dumps({"findings": _plain(findings), **record, **extra}))
-    else:
-        _print.summary(tree, rows, doubts, findings.gradients)
-        if figures is not None:
-            _print.prediction(tree, rows, figures)
-        if written:
-            print(f"\nwritten to {written}")
+        print(json_module.dumps({"findings": _plain(findings), **record, **extra, **page}))
     _exit(tree, rows)
+
+
+def report(run: Path, model: Path | None, data, *, output: Path, force: bool, json: bool, compile_cache: bool) -> None:
+    """`monochord report`."""
+    reports.check_place(output, force)
+    tree = read_netcdf(run)
+    with _quiet(json):
+        target = _load(model, data, compile_cache) if model is not None else None
+        path = mc.report(tree, target, path=output, force=force, title=f"Posterior of {run.stem}")
+    if json:
+        print(json_module.dumps({"report": str(path), "bytes": path.stat().st_size}))
+    else:
+        print(f"report written to {path}")
+
+
+def _check_report(path: Path | None) -> None:
+    if path is not None:
+        reports.check_place(path)
+
+
+def _report(path: Path | None, result, target, model: Path, seed: int, say, **known) -> dict:
+    """Write the page, if one is wanted; what --json says of it."""
+    if path is None:
+        return {}
+    title = f"Posterior of {model.stem}"
+    written = mc.report(
+        result, target, path=path, title=title, command=_invocation.command(seed), seed=seed, **known
+    )  # fmt: skip
+    say(f"report written to {written}")
+    return {"report": str(written)}
 
 
 @contextlib.contextmanager
@@ -236,10 +328,12 @@ def _given_fit(path: Path | None):
     return mc.load(path) if path is not None else None
 
 
-def _save(result, path: Path, force: bool) -> Path:
-    """Save a fit; if that fails, to the temporary folder, so that nothing computed is lost."""
+def _save(result, path: Path | None, force: bool, say) -> dict:
+    """Save a fit, if wanted; if that fails, to the temporary folder, so that nothing computed is lost. What --json says of it."""
+    if path is None:
+        return {}
     try:
-        return result.save(path, force)
+        written = result.save(path, force)
     except OutputError as error:
         rescue = Path(tempfile.mkdtemp(prefix="monochord-")) / "fit.npz"
         try:
@@ -247,6 +341,8 @@ def _save(result, path: Path, force: bool) -> Path:
         except OutputError:
             raise error from None
         raise OutputError(f"{error} The fit was saved to `{rescue}` instead.") from None
+    say(f"saved to {written}")
+    return {"saved": str(written)}
 
 
 def _family(metric: str) -> str | None:

@@ -31,7 +31,8 @@ def load_module(path: Path) -> ModuleType:
         raise ModelError(f"the model file `{path}` does not exist. A model is a Python file. Check the path.")
     if path.suffix != ".py":
         raise ModelError(
-            f"the model file `{path}` does not end in .py. A model is a Python file with NumPyro or JAX code."
+            f"the model file `{path}` ends neither in .py nor in .stan. A model is a Python file (NumPyro, PyMC, Bambi, JAX, NumPy) "
+            "or a Stan file. Rename it, or name another."
         )
     try:
         compile(path.read_bytes(), str(path.resolve()), "exec", dont_inherit=True)
@@ -88,32 +89,73 @@ def load_target(model_path: Path, data_path: Path | None):
     """The target that a model file and its data define."""
     import monochord as mc
 
+    if model_path.suffix == ".stan":
+        return mc.target(model_path, data=read_data(data_path) if data_path is not None else None)
     module = load_module(model_path)
+    data = _data_of(module, model_path, data_path)
+    options = {
+        name: getattr(module, name) for name in ("coords", "dims") if isinstance(getattr(module, name, None), dict)
+    }
+    model = getattr(module, "model", None)
+    if callable(model) and not isinstance(model, (tuple, list)):
+        _match_fields(model, data, skip=0, model_path=model_path)
+        if _builds_a_model(module):
+            return mc.target(model(**data), **options)
+        return mc.target(model, data=data, **options)
+    if model is not None and not isinstance(model, (tuple, list)):
+        return mc.target(model, data=data or None, **options)
+    if isinstance(model, (tuple, list)) and model and callable(model[0]):
+        density, gradient = model[0], tuple(model[1:])
+    else:
+        density, gradient = getattr(module, "log_density", None), getattr(module, "gradient", None)
+    if not callable(density):
+        raise ModelError(
+            f"`{model_path}` defines neither `model` (a NumPyro function, or a PyMC, Bambi or BridgeStan model) nor "
+            "log_density(params, **data). One of them is the model. Define one."
+        )
+    return _from_density(module, model_path, density, gradient, data, options)
+
+
+def _from_density(
+    module: ModuleType, model_path: Path, density, gradient, data: dict[str, Any], options: dict[str, Any]
+):
+    """The target of a log density in JAX, or with `gradient` in NumPy."""
+    import monochord as mc
+
+    if not callable(getattr(module, "init", None)):
+        raise ModelError(
+            f"`{model_path}` defines log_density but no init(**data). The parameters' names and shapes come from it. "
+            "Define init(**data) that returns, for example, {'mu': 0.0}."
+        )
+    _match_fields(density, data, skip=1, model_path=model_path)
+    _match_fields(module.init, data, skip=0, model_path=model_path)
+    model = (density, *gradient) if isinstance(gradient, tuple) else density
+    given = None if isinstance(gradient, tuple) else gradient
+    constrain = getattr(module, "constrain", None)
+    return mc.target(model, gradient=given, init=module.init, data=data, constrain=constrain, **options)
+
+
+def _data_of(module: ModuleType, model_path: Path, data_path: Path | None) -> dict[str, Any]:
+    """The data file's fields, else what the model file's data() returns."""
     make_data = getattr(module, "data", None)
     if data_path is not None:
-        data = read_data(data_path)
-    elif callable(make_data):
-        if any(p.default is p.empty for p in inspect.signature(make_data).parameters.values()):
-            raise ModelError(f"data() in `{model_path}` takes arguments. It is called without any. Give them defaults.")
-        data = _checked_data(make_data(), model_path)
-    else:
-        data = {}
-    if callable(getattr(module, "model", None)):
-        _match_fields(module.model, data, skip=0, model_path=model_path)
-        return mc.target(module.model, data=data)
-    if callable(getattr(module, "log_density", None)):
-        if not callable(getattr(module, "init", None)):
-            raise ModelError(
-                f"`{model_path}` defines log_density but no init(**data). The parameters' names and shapes come from it. "
-                "Define init(**data) that returns, for example, {'mu': 0.0}."
-            )
-        _match_fields(module.log_density, data, skip=1, model_path=model_path)
-        _match_fields(module.init, data, skip=0, model_path=model_path)
-        return mc.target(module.log_density, init=module.init, data=data, constrain=getattr(module, "constrain", None))
-    raise ModelError(
-        f"`{model_path}` defines neither model(**data) (NumPyro) nor log_density(params, **data) (JAX). One of them is the "
-        "model. Define one."
-    )
+        return read_data(data_path)
+    if not callable(make_data):
+        return {}
+    if any(p.default is p.empty for p in inspect.signature(make_data).parameters.values()):
+        raise ModelError(f"data() in `{model_path}` takes arguments. It is called without any. Give them defaults.")
+    return _checked_data(make_data(), model_path)
+
+
+def _builds_a_model(module: ModuleType) -> bool:
+    """Whether model(**data) returns a PyMC, Bambi or BridgeStan model: the file imports such a package, and not NumPyro."""
+    origins = {
+        (getattr(value, "__module__", None) or getattr(value, "__name__", "")).split(".")[0]
+        for value in vars(module).values()
+        if isinstance(value, (ModuleType, type))
+    }
+    names = {value.__name__.split(".")[0] for value in vars(module).values() if isinstance(value, ModuleType)} | origins
+    return bool(names & {"pymc", "bambi", "bridgestan"}) and "numpyro" not in names
 
 
 def _checked_data(made: Any, model_path: Path) -> dict[str, Any]:

@@ -25,10 +25,10 @@ def _console() -> Console:
     return console if console.is_terminal else Console(highlight=False, width=140)
 
 
-def findings(found, say) -> None:
+def findings(found, say, title: str = "model check") -> None:
     """The model check, a mark and a sentence each."""
-    marks = {"ok": "✓", "warning": "!", "error": "✗"}
-    say("model check")
+    marks = {"ok": "✓", "warning": "!", "error": "✗", "not checked": "–"}
+    say(title)
     for finding in found:
         say(f"  {marks[finding.level]} {finding.name}: {finding.message}")
 
@@ -128,6 +128,25 @@ def spectrum_record(figures) -> dict:
         "where": figures.where,
         "is_reliable": figures.is_reliable,
         "notes": list(figures.notes),
+    }
+
+
+def comparison_record(comparison) -> dict:
+    """A comparison for --json."""
+    reference = comparison.reference
+    return {
+        "rows": [{name: _number(value) for name, value in vars(row).items()} for row in comparison.rows],
+        "outcomes": [
+            {"claim": o.claim, "against": o.against, "ratio": _triple(o.ratio), "outcome": o.outcome}
+            for o in comparison.outcomes
+        ],
+        "target_accept": comparison.target_accept,
+        "chains": comparison.chains,
+        "status": comparison.status,
+        "gradients_probes": comparison.gradients_probes,
+        "gradients_reference": reference.gradients if reference is not None else None,
+        "reference": reference.sentence() if reference is not None else None,
+        "reference_is_reliable": reference.is_reliable if reference is not None else None,
     }
 
 

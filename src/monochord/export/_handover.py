@@ -8,17 +8,18 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Float
 
-from monochord.arguments import gaussian_of
+from monochord.arguments import check_belongs, gaussian_of
 from monochord.arrays import host_generator, named_key
 from monochord.errors import OptionError
 from monochord.fits import FitResult
 from monochord.gaussian import Gaussian
+from monochord.mapping import in_coordinates_of
 from monochord.metrics import AbstractMetric, DenseMetric, DiagonalMetric, LowRankMetric
 from monochord.plan import wanted_acceptance
 from monochord.sampling import closed_form_tuning, resampled
 from monochord.settings import check_choice, check_count, check_fraction, check_positive
 from monochord.spectra import best_diagonal
-from monochord.targets import Evaluations, scalar_names
+from monochord.targets import AbstractTarget, Evaluations, scalar_names
 
 MAX_DENSE = 2_000  # coordinates: a dense matrix then takes 32 MB, and each leapfrog 4 million multiplications
 FORMS = ("auto", "diagonal", "dense", "low_rank")
@@ -28,8 +29,8 @@ FORMS = ("auto", "diagonal", "dense", "low_rank")
 class Handover:
     """A fit as a receiver needs it, in the fit's own order of coordinates.
 
-    `initial` are unconstrained starts, shape (chains, dim); `known` the same points with the target's log densities and
-    scores, where the fit has them. `step_size` is that of a leapfrog under the inverse mass matrix Σ (time in whitened
+    `initial` are unconstrained starts, shape (chains, dim), also for a fit with a map; `known` the same points with the
+    target's log densities and scores, where a fit without a map has them. `step_size` is that of a leapfrog under the inverse mass matrix Σ (time in whitened
     units). `caution` is a sentence where the fit or the form asks for one, else empty.
     """
 
@@ -61,11 +62,18 @@ def handover(
     target_accept: float | None = None,
     step_size: float | int | None = None,
     initial=None,
+    takes_density: bool = False,
 ) -> Handover:
     """A fit made ready for a receiver that takes metrics of the `accepted` forms.
 
-    **Raises** `OptionError` for options out of range, `ModelError` for a fit that ran away.
+    One that `takes_density` is handed the density along the fit's map, where it has one; every other samples in the target's
+    own coordinates, in which the metric of such a fit means nothing.
+
+    **Raises** `OptionError` for options out of range and for a map that the receiver cannot follow, `ModelError` for a fit that
+    ran away.
     """
+    if fit.map is not None and not takes_density:
+        raise _no_map(fit)
     check_choice("form", form, ("auto", *(name for name in FORMS[1:] if name in accepted)))
     check_count("chains", chains, 1, 10_000)
     gaussian = gaussian_of(fit)
@@ -80,12 +88,25 @@ def handover(
     known = _known_starts(fit, gaussian, chains, seed) if initial is None else None
     if initial is None:
         rng = host_generator(named_key(seed, "export"))
-        initial = known.x if known is not None else gaussian.sample(rng, chains)
+        initial = unconstrained(fit, known.x if known is not None else gaussian.sample(rng, chains))
+    if fit.map is not None:
+        known = None
     mean = np.asarray(gaussian.mean, np.float64)
     return Handover(
         fit.names, Gaussian(mean, metric), _starts(initial, chains, gaussian.dim), known,
         float(step_size), " ".join(part for part in (_caution(fit), note) if part),
     )  # fmt: skip
+
+
+def unconstrained(fit: FitResult, points: Float[np.ndarray, "n dim"]) -> Float[np.ndarray, "n dim"]:
+    """Points in the coordinates of a fit as unconstrained points."""
+    return points if fit.map is None else np.asarray(fit.map.place(points))
+
+
+def along_map(target: AbstractTarget, fit: FitResult) -> AbstractTarget:
+    """The target in the coordinates of the fit. **Raises** `OptionError` where the fit is of another target."""
+    check_belongs(fit, target)
+    return in_coordinates_of(target.unmapped, fit)
 
 
 def form_of(metric: AbstractMetric) -> str:
@@ -160,6 +181,15 @@ def text(title: str, rows: Sequence[tuple[str, object]], settings: Sequence[str]
     lines = [title, *(f"  {name:<{width}}{value}" for name, value in rows)]
     lines += ["  use it with", *(f"    {line}" for line in settings), f"  {note}"]
     return "\n".join([*lines, f"  ! {caution}"] if caution else lines)
+
+
+def _no_map(fit: FitResult) -> OptionError:
+    assert fit.map is not None
+    return OptionError(
+        f"this fit lives in the coordinates of a map ({fit.map.named(fit.names)}). Its metric holds there, and this receiver samples "
+        "in the target's own coordinates. Export to nutpie, Mici or walnutpie, which are given the density along the map; sample "
+        "with `mc.sample(model, fit=fit)`; or fit without maps (`maps=False`)."
+    )
 
 
 def _in_form(metric: AbstractMetric, form: str, accepted: Sequence[str]) -> tuple[AbstractMetric, str]:

@@ -5,10 +5,9 @@ from typing import Any, final
 
 import numpy as np
 
-from monochord.arguments import check_belongs
 from monochord.errors import MissingPackage
-from monochord.export._handover import handover, text
-from monochord.export._whitened import unchanged
+from monochord.export._handover import along_map, handover, text
+from monochord.export._whitened import Whitened, unchanged
 from monochord.fits import FitResult
 from monochord.metrics import AbstractMetric, DenseMetric, DiagonalMetric
 from monochord.targets import AbstractTarget
@@ -22,12 +21,17 @@ NOTE = (
 @final
 @dataclasses.dataclass(frozen=True)
 class MiciExport:
-    """`system` with `metric` M = Σ⁻¹ (a Mici matrix), `initial` unconstrained points, one row a chain."""
+    """`system` with `metric` M = Σ⁻¹ (a Mici matrix), `initial` unconstrained points, one row a chain.
+
+    The system's positions are unconstrained points; for a fit with a map they are in its coordinates, and `unconstrained`
+    brings them back.
+    """
 
     names: tuple[str, ...]
     system: Any
     metric: Any
     initial: np.ndarray
+    density: Whitened
     step_size: float
     note: str = NOTE
     caution: str = ""
@@ -36,7 +40,11 @@ class MiciExport:
     def initial_states(self) -> list:
         """A ``ChainState`` for each chain; new ones each time, as Mici writes into them."""
         states = _mici().states
-        return [states.ChainState(pos=x.copy(), mom=None, dir=1) for x in self.initial]
+        return [states.ChainState(pos=x.copy(), mom=None, dir=1) for x in self.density.whiten(self.initial)]
+
+    def unconstrained(self, positions: np.ndarray) -> np.ndarray:
+        """Unconstrained points for positions of the system, shape (..., dim): themselves, where the fit has no map."""
+        return self.density.unwhiten(positions)
 
     def sampler(self, seed: int, **options):
         """Mici's NUTS, ``DynamicMultinomialHMC``, on the system."""
@@ -58,15 +66,15 @@ def to_mici(fit: FitResult, target: AbstractTarget, **options) -> MiciExport:
     """A Mici system of `target` under the fit's metric.
 
     Mici's `metric` is the mass matrix M = Σ⁻¹; it is handed over by its factor L⁻ᵀ, so that nothing is inverted again. A
-    low-rank metric becomes a dense one up to 2,000 coordinates, then the best diagonal. Works with Mici 0.3 and 0.4. `options`
+    low-rank metric becomes a dense one up to 2,000 coordinates, then the best diagonal. A fit with a map hands over the density along it.
+    Works with Mici 0.3 and 0.4. `options`
     as in `to_plain`.
 
     **Raises** `MissingPackage` without Mici, `OptionError` for another target than the fit's.
     """
     mici = _mici()
-    check_belongs(fit, target)
-    given = handover(fit, ("diagonal", "dense"), **options)
-    density = unchanged(target)
+    given = handover(fit, ("diagonal", "dense"), takes_density=True, **options)
+    density = unchanged(along_map(target, fit))
 
     def negative(x):
         return -density.value_and_score(x)[0]
@@ -77,7 +85,7 @@ def to_mici(fit: FitResult, target: AbstractTarget, **options) -> MiciExport:
 
     matrix = _mass_matrix(mici, given.metric)
     system = mici.systems.EuclideanMetricSystem(negative, metric=matrix, grad_neg_log_dens=negative_and_gradient)
-    return MiciExport(given.names, system, matrix, given.initial, given.step_size, caution=given.caution)
+    return MiciExport(given.names, system, matrix, given.initial, density, given.step_size, caution=given.caution)
 
 
 def _mass_matrix(mici, metric: AbstractMetric):

@@ -6,9 +6,8 @@ from typing import Any, final
 import jax
 import numpy as np
 
-from monochord.arguments import check_belongs
 from monochord.errors import MissingPackage
-from monochord.export._handover import handover, text
+from monochord.export._handover import along_map, handover, text, unconstrained
 from monochord.export._whitened import Whitened, whitened
 from monochord.fits import FitResult
 from monochord.targets import AbstractTarget, output_name
@@ -59,7 +58,7 @@ class NutpieExport:
 
 
 def to_nutpie(fit: FitResult, target: AbstractTarget, **options) -> NutpieExport:
-    """A nutpie model of `target` in the coordinates that the fit whitens, x = mean + Lz; any form of metric.
+    """A nutpie model of `target` in the coordinates that the fit whitens, x = mean + Lz; any form of metric, and any map.
 
     Draws, names and shapes that come back are those of ``target.constrain``. Chains start at draws of the fit. Works with
     nutpie 0.16; the density runs in JAX, one call a gradient, so small models pay for the calls. `options` as in `to_plain`.
@@ -71,8 +70,8 @@ def to_nutpie(fit: FitResult, target: AbstractTarget, **options) -> NutpieExport
         from nutpie.compiled_pyfunc import from_pyfunc
     except ImportError:
         raise MissingPackage("nutpie", "a nutpie model", extra="nutpie") from None
-    check_belongs(fit, target)
-    given = handover(fit, ("diagonal", "dense", "low_rank"), **options)
+    target = along_map(target, fit)
+    given = handover(fit, ("diagonal", "dense", "low_rank"), takes_density=True, **options)
     density = whitened(target, given)
     shapes = jax.eval_shape(target.constrain, jax.ShapeDtypeStruct((target.dim,), np.float64))
 
@@ -85,7 +84,7 @@ def to_nutpie(fit: FitResult, target: AbstractTarget, **options) -> NutpieExport
     def initial_point(seed):
         rng = np.random.default_rng(seed)
         known = (
-            fit.draws.x[fit.draws.finite()]
+            unconstrained(fit, fit.draws.x[fit.draws.finite()])
             if fit.draws is not None and options.get("initial") is None
             else given.initial
         )

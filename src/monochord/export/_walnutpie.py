@@ -6,9 +6,8 @@ from typing import Any, final
 
 import numpy as np
 
-from monochord.arguments import check_belongs
 from monochord.errors import MissingPackage
-from monochord.export._handover import handover, text
+from monochord.export._handover import along_map, handover, text
 from monochord.export._whitened import Whitened, whitened
 from monochord.fits import FitResult
 from monochord.targets import AbstractTarget
@@ -46,7 +45,7 @@ class WalnutpieExport:
 
 
 def to_walnutpie(fit: FitResult, target: AbstractTarget, **options) -> WalnutpieExport:
-    """The target for walnutpie's ``walnuts_pyfunc`` in the coordinates that the fit whitens, x = mean + Lz; any form.
+    """The target for walnutpie's ``walnuts_pyfunc`` in the coordinates that the fit whitens, x = mean + Lz; any form, and any map.
 
     Its own ``init_inv_metric`` stays at ones, which has two reasons: it holds no more than a diagonal, and walnutpie 0.0.3
     reads it as its inverse (on independent normals with scales 10⁻² to 10² variances take 1.6 leapfrogs a draw, of chains
@@ -55,8 +54,8 @@ def to_walnutpie(fit: FitResult, target: AbstractTarget, **options) -> Walnutpie
 
     **Raises** `OptionError` for another target than the fit's.
     """
-    check_belongs(fit, target)
-    given = handover(fit, ("diagonal", "dense", "low_rank"), **options)
+    target = along_map(target, fit)
+    given = handover(fit, ("diagonal", "dense", "low_rank"), takes_density=True, **options)
     density = whitened(target, given)
     arguments: dict[str, Any] = {
         "num_params": target.dim, "num_chains": len(given.initial), "inits": density.whiten(given.initial),

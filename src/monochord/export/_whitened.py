@@ -1,4 +1,4 @@
-"""A density in whitened coordinates z, x = mean + Lz, for receivers that take no dense metric."""
+"""A density in whitened coordinates z, u = mean + Lz, for receivers that take no dense metric; x = u, or x = T(u) along a map T."""
 
 import dataclasses
 from typing import final
@@ -27,29 +27,36 @@ def _constrained(target: AbstractTarget, x):
 @final
 @dataclasses.dataclass(frozen=True)
 class Whitened:
-    """The target on z: density up to a constant, score Lᵀ∇, and the way back. NumPy in and out, float64."""
+    """The target on z: density up to a constant, score Lᵀ∇, and the way back. NumPy in and out, float64.
+
+    `target` may be one along a map; `gaussian` is then of its coordinates.
+    """
 
     target: AbstractTarget
     gaussian: Gaussian
 
     def value_and_score(self, z: Float[np.ndarray, " dim"]) -> tuple[float, Float[np.ndarray, " dim"]]:
         """Log density and its gradient at a whitened point: one gradient of the target."""
-        value, score = _value_and_score(self.target, self.unwhiten(np.asarray(z)))
+        value, score = _value_and_score(self.target, self._placed(z))
         score = np.asarray(self.gaussian.metric.whiten_covector(np.asarray(score, np.float64)))
         return float(value), np.ascontiguousarray(score)
 
     def whiten(self, x: Float[np.ndarray, "*batch dim"]) -> Float[np.ndarray, "*batch dim"]:
         """Unconstrained to whitened points."""
-        return np.ascontiguousarray(self.gaussian.metric.whiten(np.asarray(x, np.float64) - self.gaussian.mean))
+        u = self.target.from_unconstrained(np.asarray(x, np.float64))
+        return np.ascontiguousarray(self.gaussian.metric.whiten(u - self.gaussian.mean))
 
     def unwhiten(self, z: Float[np.ndarray, "*batch dim"]) -> Float[np.ndarray, "*batch dim"]:
         """Whitened to unconstrained points."""
-        return np.asarray(self.gaussian.place(np.asarray(z, np.float64)))
+        return np.asarray(self.target.to_unconstrained(self._placed(z)))
 
     def constrain(self, z: Float[np.ndarray, " dim"]) -> dict[str, np.ndarray]:
         """The user's quantities by name at one whitened point."""
-        found = _constrained(self.target, self.unwhiten(z))
+        found = _constrained(self.target, self._placed(z))
         return {output_name(name): np.array(value, np.float64, order="C") for name, value in found.items()}
+
+    def _placed(self, z):
+        return np.asarray(self.gaussian.place(np.asarray(z, np.float64)))
 
 
 def whitened(target: AbstractTarget, given: Handover) -> Whitened:

@@ -21,11 +21,15 @@ from monochord.fits._base import AbstractFitState, FitStatus, Mode, Repairs, Sco
 from monochord.fits._run import FitResult
 from monochord.fits._structure import MetricChoice
 from monochord.gaussian import Gaussian
+from monochord.maps import ConditionalMap, map_arrays, map_from_arrays
 from monochord.metrics import AbstractMetric, metric_arrays, metric_from_arrays
 from monochord.spectra import Verdict
 from monochord.targets import Evaluations
 
 FORMAT, VERSION = "monochord-fit", 1
+MAP_KIND = "conditional"
+MAP_ROWS = ("center", "unit", "offset", "log_scale", "other_place", "other_log_scale")
+MAP_TABLES = ("location", "curvature", "scale", "other_scale")
 ESTIMATES = ("elbo", "score_residual", "pareto_k", "indefinite_share", "radial_spread", "gain_over_identity")
 
 
@@ -57,6 +61,7 @@ def _head(fit: FitResult, arrays: dict[str, np.ndarray]) -> dict[str, Any]:
     if fit.gaussian is not None:
         arrays["mean"] = np.asarray(fit.gaussian.mean, np.float64)
         head["metric"] = _put_metric("metric", fit.gaussian.metric, arrays)
+    head["map"] = None if fit.map is None else _put_map(fit.map, arrays)
     head |= {name: _estimate_json(getattr(fit, name)) for name in ESTIMATES}
     worst = fit.worst_coordinate
     head["worst_coordinate"] = worst and {"name": worst[0], "share": _estimate_json(worst[1])}
@@ -77,6 +82,13 @@ def _put_metric(prefix: str, metric: AbstractMetric, arrays: dict[str, np.ndarra
         raise OptionError(f"this fit cannot be saved: {error}") from None
     arrays |= {f"{prefix}.{name}": value for name, value in parts.items()}
     return kind
+
+
+def _put_map(along: ConditionalMap, arrays: dict[str, np.ndarray]) -> dict[str, Any]:
+    parts = map_arrays(along)
+    depth = int(parts.pop("depth"))
+    arrays |= {f"map.{name}": value for name, value in parts.items()}
+    return {"kind": MAP_KIND, "depth": depth}
 
 
 def _choice_json(index: int, choice: MetricChoice, fit: FitResult, arrays) -> dict[str, Any]:
@@ -148,7 +160,7 @@ def _fit_from(archive: ArchiveReader) -> FitResult:
             for i, mode in enumerate(head["modes"])
         ),
         choices=tuple(_choice(archive, i, record, gaussian, dim) for i, record in enumerate(head["choices"])),
-        seed=head["seed"], seconds=_float(head["seconds"]),
+        map=_map(archive, head["map"], dim), seed=head["seed"], seconds=_float(head["seconds"]),
     )  # fmt: skip
     return dataclasses.replace(fit, state=_state(fit, check))
 
@@ -175,6 +187,20 @@ def _metric(archive: ArchiveReader, prefix: str, kind: str, dim: int) -> Abstrac
         raise DataError(f"`{archive.path}` is damaged: the metric kind {kind!r} is not one of {', '.join(shapes)}.")
     arrays = {name: archive.array(f"{prefix}.{name}", shape) for name, shape in shapes[kind].items()}
     return metric_from_arrays(kind, arrays)
+
+
+def _map(archive: ArchiveReader, record: Mapping[str, Any] | None, dim: int) -> ConditionalMap | None:
+    if record is None:
+        return None
+    if record["kind"] != MAP_KIND:
+        raise DataError(f"`{archive.path}` is damaged: the map kind {record['kind']!r} is not {MAP_KIND}.")
+    drivers = archive.array("map.drivers", (dim, None), np.int64)
+    rows = {name: archive.array(f"map.{name}", (dim,)) for name in MAP_ROWS}
+    tables = {name: archive.array(f"map.{name}", drivers.shape) for name in MAP_TABLES}
+    level, depth = archive.array("map.level", (dim,), np.int64), int(record["depth"])
+    if np.any((drivers < 0) | (drivers >= dim)) or np.any((level < 0) | (level > depth)):
+        raise DataError(f"`{archive.path}` is damaged: its map leans on coordinates or levels that are not there.")
+    return map_from_arrays({"drivers": drivers, "level": level, **rows, **tables, "depth": np.asarray(depth)})
 
 
 def _choice(archive: ArchiveReader, index: int, record, gaussian: Gaussian | None, dim: int) -> MetricChoice:

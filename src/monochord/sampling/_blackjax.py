@@ -1,4 +1,4 @@
-"""NUTS and jittered-length HMC of BlackJAX on our metrics (with `_blackjax_nuts.py`, the only file that imports it).
+"""NUTS and jittered-length HMC of BlackJAX on our metrics (with `_blackjax_nuts.py` and `_blackjax_energy.py`, the only files that import it).
 
 One block function serves warm-up and sampling: its length, step size and trajectory length are
 arguments, so that nothing compiles between them.

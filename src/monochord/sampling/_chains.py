@@ -12,7 +12,7 @@ import numpy as np
 from monochord.arrays import Key, fold_key
 from monochord.sampling._blackjax import Block, BlockSpec, Position, run_block
 from monochord.sampling._settings import Tuning
-from monochord.targets import AbstractTarget, Evaluations
+from monochord.targets import AbstractTarget, Evaluations, raise_failure
 
 BLOCK_SECONDS = 0.25  # how often progress moves and Ctrl-C is heard
 BLOCK_NUMBERS = 2_000_000  # doubles one block may hold for each chain
@@ -75,6 +75,7 @@ class Chains:
         first = [] if program in self._called else [one(0)]
         self._called.add(program)
         results = [*first, *self._pool.map(one, range(len(first), self.num_chains))]
+        raise_failure(self.target)
         self._positions = [position for position, _ in results]
         self.iteration += count
         return Segment(*(np.stack(fields) for fields in zip(*(block for _, block in results), strict=True)))
@@ -134,3 +135,13 @@ class SamplingInfo(NamedTuple):
     target_ess: float | None = None
     seconds: float = 0.0
     kernel: str = "nuts"
+
+
+class Piece(NamedTuple):
+    """A few iterations of warm-up: counts so far, and the mean acceptance and step size (first chain) of these."""
+
+    iterations: int
+    gradients: int
+    acceptance: float
+    step_size: float
+    num_refinements: int

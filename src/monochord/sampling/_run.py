@@ -10,7 +10,7 @@ from monochord.arrays import Key, fold_key, host_generator
 from monochord.cost import Cost
 from monochord.gaussian import Gaussian
 from monochord.sampling._budget import Budget
-from monochord.sampling._chains import Chains, ProgressCallback, SamplingInfo, Segment, concatenate
+from monochord.sampling._chains import Chains, Piece, ProgressCallback, SamplingInfo, Segment, concatenate
 from monochord.sampling._enough import Monitor, Standing
 from monochord.sampling._evidence import Evidence, EvidenceSum
 from monochord.sampling._pilot import Pilot, choose_kernel
@@ -35,6 +35,7 @@ class WarmUp:
     num_refinements: int
     num_restarts: int
     pilot: Pilot
+    trace: tuple[Piece, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -109,7 +110,9 @@ def run_chains(
         acceptance = run.run()
         for restarts in range(MAX_RESTARTS + 1):
             pilot = choose_kernel(run)
-            warmed = WarmUp(run.gradients, run.iterations, acceptance, run.num_refinements, restarts, pilot)
+            warmed = WarmUp(
+                run.gradients, run.iterations, acceptance, run.num_refinements, restarts, pilot, tuple(run.trace)
+            )  # fmt: skip
             seconds_warmup = budget.seconds
             begin = Standpoint(
                 chains.ends(), chains.iteration, run.kernel, settings.max_tree_depth, tuple(run.tunings()),

@@ -14,7 +14,7 @@ import numpy as np
 
 from monochord.gaussian import Gaussian
 from monochord.sampling._budget import Budget
-from monochord.sampling._chains import Chains, ProgressCallback, SamplingInfo, Segment, concatenate
+from monochord.sampling._chains import Chains, Piece, ProgressCallback, SamplingInfo, Segment, concatenate
 from monochord.sampling._evidence import evidence_of
 from monochord.sampling._pool import agreement, bounded, pooled, window_lengths
 from monochord.sampling._settings import SamplerSettings, Start, Tuning
@@ -75,6 +75,7 @@ class WarmUpRun:
         self._piece_length = PIECE if starts[0].knows_scale else 2
         self._pick = np.median  # over chains of their acceptance: one stuck chain must not shorten the step of all
         self.is_refused = False  # a trusted fit that the first draws say no linear metric can mend
+        self.trace: list[Piece] = []
         self.recent: list[Segment] = []  # since the last change of metric
         self.groups: list[Group] = []
         first = 0
@@ -256,13 +257,14 @@ class WarmUpRun:
         self.iterations += length
         self._piece_length = int(np.clip(PIECE_LEAPFROGS / segment.num_steps.mean(), 2, PIECE))
         self.divergences += int(segment.diverging.sum())
+        acceptance, step_size = float(segment.acceptance.mean()), float(self.groups[0].tuning.step_size)
+        self.trace.append(Piece(self.iterations, self.gradients, acceptance, step_size, self.num_refinements))
         if self.callback is not None:
             total = max(self.expected, self.iterations)
             self.callback(
                 SamplingInfo(
-                    "warm-up", self.iterations, total, self.gradients, self.divergences,
-                    float(segment.acceptance.mean()), self.groups[0].tuning.step_size, seconds=self.budget.seconds,
-                    kernel=self.kernel,
+                    "warm-up", self.iterations, total, self.gradients, self.divergences, acceptance, step_size,
+                    seconds=self.budget.seconds, kernel=self.kernel,
                 )
             )  # fmt: skip
         return segment

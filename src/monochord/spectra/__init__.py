@@ -35,6 +35,7 @@ from monochord.spectra._step_size import (
     mean_energy_error,
     step_size_for,
 )
+from monochord.spectra._text import brief
 from monochord.spectra._verdict import (
     MANY_INDEFINITE,
     MIN_GAIN,
@@ -61,6 +62,7 @@ __all__ = [
     "Verdict",
     "acceptance_of",
     "best_diagonal",
+    "brief",
     "condition_number",
     "corrected_step_size",
     "cost_functional",

@@ -14,7 +14,7 @@ from jaxtyping import Float
 from monochord.arrays import Array
 from monochord.metrics import AbstractMetric
 from monochord.spectra._modes import Modes
-from monochord.targets import AbstractTarget
+from monochord.targets import AbstractTarget, lanes, raise_failure
 
 NUM_PRODUCTS = 80  # outliers of a whitened spectrum converge in 10 to 40
 CONVERGED = 1e-8  # residual over the largest value, which bounds the value's own error
@@ -28,7 +28,7 @@ def _tridiagonal(target: AbstractTarget, metric: AbstractMetric, points, start, 
 
     def product(z, target, metric, points):
         direction = metric.unwhiten(z)
-        each = jax.vmap(lambda x: -jax.jvp(score, (x,), (direction,))[1])(points)
+        each = lanes(lambda x: -jax.jvp(score, (x,), (direction,))[1])(points)
         return metric.whiten_covector(each.mean(0))
 
     run = tridiag_sym(num_products, materialize=False, reortho="full", custom_vjp=False)
@@ -57,6 +57,7 @@ def lanczos_modes(
         np.asarray(part, dtype=np.float64)
         for part in _tridiagonal(target, metric, np.asarray(points), start, num_products)
     )
+    raise_failure(target)
     modes = _read(basis, diagonal, off, float(last))
     return modes, 2 * len(points) * num_products
 

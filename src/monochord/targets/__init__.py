@@ -3,6 +3,8 @@
 from monochord.targets._base import AbstractTarget, output_name, scalar_names, with_data
 from monochord.targets._callable import CallableTarget, callable_target
 from monochord.targets._check import Finding, Findings, check_signature, check_target
+from monochord.targets._dispatch import make_target
+from monochord.targets._doctor import examine, refused
 from monochord.targets._gradient import (
     Evaluations,
     constrain_draws,
@@ -12,6 +14,10 @@ from monochord.targets._gradient import (
     idle_lanes,
     join,
 )
+from monochord.targets._host import HostModel, HostTarget, host_target, raise_failure
+from monochord.targets._labels import Labels
+from monochord.targets._lanes import lanes
+from monochord.targets._numpy import numpy_target
 from monochord.targets._numpyro import NumPyroTarget, numpyro_target
 
 __all__ = [
@@ -20,18 +26,28 @@ __all__ = [
     "Evaluations",
     "Finding",
     "Findings",
+    "HostModel",
+    "HostTarget",
+    "Labels",
     "NumPyroTarget",
     "callable_target",
     "check_signature",
     "check_target",
     "constrain_draws",
     "evaluate",
+    "examine",
     "hessian_products",
     "hessians",
+    "host_target",
     "idle_lanes",
     "join",
+    "lanes",
+    "make_target",
+    "numpy_target",
     "numpyro_target",
     "output_name",
     "scalar_names",
+    "raise_failure",
+    "refused",
     "with_data",
 ]

@@ -3,7 +3,7 @@
 import abc
 import contextlib
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
@@ -12,8 +12,9 @@ import jax
 import numpy as np
 from jaxtyping import Float
 
-from monochord.arrays import Array
-from monochord.errors import DataError, ModelError, MonochordError
+from monochord.arrays import Array, Key
+from monochord.errors import DataError, ModelError, MonochordError, OptionError
+from monochord.targets._labels import Labels
 
 
 class AbstractTarget(eqx.Module):
@@ -39,9 +40,51 @@ class AbstractTarget(eqx.Module):
     def constrain(self, x: Float[Array, " dim"]) -> dict[str, Array]:
         """The user's parameters and derived quantities at one unconstrained point, by name."""
 
+    def to_unconstrained(self, x: Float[np.ndarray, "*batch dim"]) -> Float[np.ndarray, "*batch dim"]:
+        """Points in the model's own unconstrained coordinates, on the host; a target along a map has others."""
+        return x
+
+    def from_unconstrained(self, x: Float[np.ndarray, "*batch dim"]) -> Float[np.ndarray, "*batch dim"]:
+        """The inverse of `to_unconstrained`."""
+        return x
+
+    @property
+    def unmapped(self) -> "AbstractTarget":
+        """The target in the model's own coordinates: this one, unless it lies along a map."""
+        return self
+
     def observed_data(self) -> dict[str, np.ndarray]:
         """Data arrays by name, for the output's `observed_data` group."""
         return {}
+
+    def completed(self, data: Mapping[str, Any]) -> Mapping[str, Any]:
+        """`data` with what they leave to the target itself; nothing by default."""
+        return data
+
+    def group(self, group: str, x: np.ndarray, key: Key) -> dict[str, np.ndarray]:
+        """Arrays of an output group such as "log_likelihood", leading axis len(`x`), for unconstrained draws `x`.
+
+        **Raises** `OptionError` where the model cannot tell them.
+        """
+        raise OptionError(
+            f"the group `{group}` was asked for, but a {type(self).__name__} knows its log density only as a whole. NumPyro, PyMC and "
+            "Bambi models know its parts. Compute them with `constrain`, or write the model there."
+        )
+
+    def constant_data(self) -> dict[str, np.ndarray]:
+        """Other data arrays by name, for the output's `constant_data` group."""
+        return {}
+
+    def output_labels(self) -> Labels:
+        """Names of the axes of reported quantities and data, and of the places along them."""
+        return getattr(self, "labels", None) or Labels()
+
+
+def reported_shapes(target: AbstractTarget) -> dict[str, tuple[int, ...]]:
+    """Shapes of what `constrain` returns, by name, without computing it."""
+    x = jax.ShapeDtypeStruct(np.shape(target.center), jax.dtypes.canonicalize_dtype(float))
+    with evaluating(type(target)):
+        return {name: value.shape for name, value in jax.eval_shape(target.constrain, x).items()}
 
 
 def split_data(data: Mapping[str, Any]) -> tuple[dict[str, Any], tuple[tuple[str, Any], ...]]:
@@ -68,9 +111,9 @@ def with_data(target, data: Mapping[str, Any]):
 
     **Raises** `DataError` where they differ, naming the field.
     """
-    traced, static = split_data(data)
     if not hasattr(target, "traced_data"):
         raise DataError(f"a {type(target).__name__} holds no data by name. Make a target for each data set instead.")
+    traced, static = split_data(target.completed(data))
     old = target.traced_data
     for name in sorted(set(old) | set(traced)):
         shapes = [jax.tree.map(np.shape, part.get(name)) for part in (old, traced)]
@@ -84,7 +127,15 @@ def with_data(target, data: Mapping[str, Any]):
             f"the plain numbers and strings in the data are {dict(static)}, where the target's are "
             f"{dict(target.static_data)}. They are fixed when the model is compiled. Pass numbers that vary as arrays."
         )
-    return eqx.tree_at(lambda t: t.traced_data, target, traced)
+    return eqx.tree_at(
+        lambda t: t.traced_data, target, {name: jax.tree.map(_like, old[name], traced[name]) for name in old}
+    )
+
+
+def _like(old, new):
+    """`new` in the type of `old` where nothing but precision can be lost: another type would compile anew."""
+    new, kind = np.asarray(new), np.asarray(old).dtype
+    return new.astype(kind) if np.can_cast(new.dtype, kind, "same_kind") else new
 
 
 def _is_numeric_list(value) -> bool:
@@ -118,7 +169,7 @@ def _flat(value):
 
 
 @contextlib.contextmanager
-def evaluating(model: Callable):
+def evaluating(model: Any):
     """Turn whatever the model raises while it is traced into a `ModelError` that keeps it as its cause."""
     try:
         yield

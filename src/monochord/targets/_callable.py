@@ -1,7 +1,7 @@
 """`CallableTarget`: a JAX log density on any pytree of unconstrained parameters."""
 
 from collections.abc import Callable, Mapping
-from typing import Any, final
+from typing import Any, NamedTuple, final
 
 import equinox as eqx
 import jax
@@ -11,7 +11,16 @@ from jaxtyping import Float
 
 from monochord.arrays import Array
 from monochord.errors import ModelError
-from monochord.targets._base import AbstractTarget, check_names, cut, evaluating, scalar_names, split_data
+from monochord.targets._base import (
+    AbstractTarget,
+    check_names,
+    cut,
+    evaluating,
+    reported_shapes,
+    scalar_names,
+    split_data,
+)
+from monochord.targets._labels import Labels
 
 
 @final
@@ -30,6 +39,7 @@ class CallableTarget(AbstractTarget):
     treedef: Any = eqx.field(static=True)
     shapes: tuple[tuple[int, ...], ...] = eqx.field(static=True)
     leaf_names: tuple[str, ...] = eqx.field(static=True)
+    labels: Labels = eqx.field(static=True)
 
     def log_density(self, x):
         with evaluating(self.function):
@@ -60,6 +70,7 @@ def callable_target(
     init: Any,
     data: Mapping[str, Any] | None = None,
     constrain: Callable | None = None,
+    labels: Labels | None = None,
 ) -> CallableTarget:
     """Target from a JAX log density.
 
@@ -70,6 +81,41 @@ def callable_target(
 
     **Raises** `ModelError` when `init` has no entries or non-numeric or non-finite leaves.
     """
+    structure = structure_of(init)
+    traced, static = split_data(data or {})
+    target = CallableTarget(
+        center=structure.center,
+        traced_data=traced,
+        static_data=static,
+        names=structure.names,
+        function=log_density,
+        constrain_function=constrain,
+        treedef=structure.treedef,
+        shapes=structure.shapes,
+        leaf_names=structure.leaf_names,
+        labels=labels or Labels(),
+    )
+    if target.labels.dims:
+        target.labels.check(reported_shapes(target))
+    return target
+
+
+class Structure(NamedTuple):
+    """A pytree of parameters as a flat vector: where it starts, and how to cut and name it."""
+
+    center: np.ndarray
+    treedef: Any
+    shapes: tuple[tuple[int, ...], ...]
+    leaf_names: tuple[str, ...]
+    names: tuple[str, ...]
+
+    def unravel(self, x) -> Any:
+        """The pytree at a flat point."""
+        return jax.tree.unflatten(self.treedef, cut(x, self.shapes))
+
+
+def structure_of(init: Any) -> Structure:
+    """**Raises** `ModelError` when `init` has no entries or non-numeric or non-finite leaves, or names clash."""
     paths_and_leaves, treedef = jax.tree_util.tree_flatten_with_path(init)
     leaf_names = tuple(_path_name(path) for path, _ in paths_and_leaves)
     leaves = [_start_leaf(name, leaf) for name, (_, leaf) in zip(leaf_names, paths_and_leaves, strict=True)]
@@ -81,18 +127,7 @@ def callable_target(
     check_names(leaf_names)
     shapes = tuple(leaf.shape for leaf in leaves)
     names = tuple(entry for name, shape in zip(leaf_names, shapes, strict=True) for entry in scalar_names(name, shape))
-    traced, static = split_data(data or {})
-    return CallableTarget(
-        center=np.concatenate([leaf.ravel() for leaf in leaves]),
-        traced_data=traced,
-        static_data=static,
-        names=names,
-        function=log_density,
-        constrain_function=constrain,
-        treedef=treedef,
-        shapes=shapes,
-        leaf_names=leaf_names,
-    )
+    return Structure(np.concatenate([leaf.ravel() for leaf in leaves]), treedef, shapes, leaf_names, names)
 
 
 def _path_name(path) -> str:

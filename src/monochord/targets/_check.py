@@ -17,7 +17,7 @@ from monochord.targets._gradient import LANES, Evaluations, evaluate
 FAR = 1e8  # no posterior in a sensible unit lies out there
 FAR_AXES = 16  # coordinates looked along, both ways
 
-Level = Literal["ok", "warning", "error"]
+Level = Literal["ok", "warning", "error", "not checked"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,6 +51,11 @@ class CheckPoints:
     step: float
     far: Evaluations  # points at the distance `FAR` from the centre along random coordinates; last the centre itself
 
+    @property
+    def gradients(self) -> int:
+        """What these points cost."""
+        return len(self.starts.x) + len(self.shifted.x) + len(self.far.x)
+
 
 Check = Callable[[CheckPoints], tuple[Level, str]]
 REGISTRY: dict[str, Check] = {}
@@ -73,17 +78,22 @@ def check_target(target: AbstractTarget, rng: np.random.Generator) -> Findings:
     error of the model's own.
     """
     check_signature(target)
+    points = check_points(target, rng)
+    findings = [Finding(name, *check(points)) for name, check in REGISTRY.items()]
+    return Findings(findings, points.gradients)
+
+
+def check_points(target: AbstractTarget, rng: np.random.Generator, step: float | None = None) -> CheckPoints:
+    """The points that checks look at; `step` moves starts for finite differences."""
     starts = evaluate(target, np.asarray(target.center) + rng.uniform(-2, 2, (LANES, target.dim)))
     finite = starts.take(starts.finite())
     directions = rng.standard_normal(finite.x.shape)
-    step = 1e-4 if jax.config.jax_enable_x64 else 1e-2  # type: ignore[attr-defined]
+    step = step or (1e-4 if jax.config.jax_enable_x64 else 1e-2)  # type: ignore[attr-defined]
     shifted = evaluate(target, finite.x + step * directions) if len(finite.x) else finite
     axes = np.zeros((min(FAR_AXES, target.dim), target.dim))
     axes[np.arange(len(axes)), rng.permutation(target.dim)[: len(axes)]] = FAR
     far = evaluate(target, np.asarray(target.center) + np.concatenate([axes, -axes, np.zeros((1, target.dim))]))
-    points = CheckPoints(target, starts, shifted, directions, step, far)
-    findings = [Finding(name, *check(points)) for name, check in REGISTRY.items()]
-    return Findings(findings, len(starts.x) + len(finite.x) + len(far.x))
+    return CheckPoints(target, starts, shifted, directions, step, far)
 
 
 def check_signature(target: AbstractTarget) -> None:

@@ -9,6 +9,8 @@ from jaxtyping import Float
 
 from monochord.arrays import Array
 from monochord.targets._base import AbstractTarget
+from monochord.targets._host import HostTarget
+from monochord.targets._lanes import lanes
 
 LANES = 8  # points evaluated side by side: measured best for data matrices, at no loss for small models
 CAPACITY = 64  # points in one call
@@ -38,12 +40,12 @@ def join(parts: list[Evaluations]) -> Evaluations:
 @jax.jit
 def _evaluate(target: AbstractTarget, points, num_chunks):
     """Values and scores of `num_chunks` groups of `LANES` points out of a padded (CAPACITY, dim) array."""
-    lanes = jax.vmap(jax.value_and_grad(target.log_density))
+    value_and_score = lanes(jax.value_and_grad(target.log_density))
 
     def chunk(index, carry):
         values, scores = carry
         start = index * LANES
-        value, score = lanes(jax.lax.dynamic_slice_in_dim(points, start, LANES))
+        value, score = value_and_score(jax.lax.dynamic_slice_in_dim(points, start, LANES))
         values = jax.lax.dynamic_update_slice_in_dim(values, value.astype(points.dtype), start, 0)
         scores = jax.lax.dynamic_update_slice_in_dim(scores, score.astype(points.dtype), start, 0)
         return values, scores
@@ -56,9 +58,11 @@ def evaluate(target: AbstractTarget, x: Float[Array, "n dim"]) -> Evaluations:
     """Log densities and scores at `n` unconstrained points: `n` gradient evaluations.
 
     One function is compiled for each target structure, whatever `n` is; lanes beyond `n` in the last
-    group idle (at most LANES - 1): `idle_lanes` says how many.
+    group idle (at most LANES - 1): `idle_lanes` says how many. A host target is called in threads, and no lane idles.
     """
     x = np.atleast_2d(np.asarray(x, dtype=np.float64))
+    if isinstance(target, HostTarget):
+        return Evaluations(x, *target.evaluate_on_host(x))
     values, scores = [], []
     for start in range(0, len(x), CAPACITY):
         part = x[start : start + CAPACITY]
@@ -80,12 +84,21 @@ def idle_lanes(num_points: int) -> int:
 def _hessian(target: AbstractTarget, x):
     score = jax.grad(target.log_density)
     directions = jnp.eye(x.shape[0], dtype=x.dtype)
-    return -jax.lax.map(lambda v: jax.jvp(score, (x,), (v,))[1], directions, batch_size=min(32, x.shape[0]))
+    return -lanes(lambda v: jax.jvp(score, (x,), (v,))[1], batch_size=32)(directions)
 
 
 def hessians(target: AbstractTarget, x: Float[Array, "n dim"]) -> Float[np.ndarray, "n dim dim"]:
     """Hessians of the potential −log density at `n` points: 2·n·dim gradient evaluations."""
+    if isinstance(target, HostTarget):
+        return _hessians_on_host(target, np.asarray(x, np.float64))
     full = np.stack([np.asarray(_hessian(target, point), dtype=np.float64) for point in np.asarray(x)])
+    return (full + np.swapaxes(full, 1, 2)) / 2
+
+
+def _hessians_on_host(target: HostTarget, x: np.ndarray) -> np.ndarray:
+    count, dim = x.shape
+    rows = target.products_on_host(np.repeat(x, dim, axis=0), np.tile(np.eye(dim), (count, 1)))
+    full = -rows.reshape(count, dim, dim)
     return (full + np.swapaxes(full, 1, 2)) / 2
 
 
@@ -93,12 +106,12 @@ def hessians(target: AbstractTarget, x: Float[Array, "n dim"]) -> Float[np.ndarr
 def _products(target: AbstractTarget, points, vectors, num_chunks):
     """Products with the potential's Hessian in groups of `LANES`, laid out as in `_evaluate`."""
     score = jax.grad(target.log_density)
-    lanes = jax.vmap(lambda x, v: -jax.jvp(score, (x,), (v,))[1])
+    product = lanes(lambda x, v: -jax.jvp(score, (x,), (v,))[1])
 
     def chunk(index, out):
         start = index * LANES
         part = (jax.lax.dynamic_slice_in_dim(a, start, LANES) for a in (points, vectors))
-        return jax.lax.dynamic_update_slice_in_dim(out, lanes(*part).astype(points.dtype), start, 0)
+        return jax.lax.dynamic_update_slice_in_dim(out, product(*part).astype(points.dtype), start, 0)
 
     return jax.lax.fori_loop(0, num_chunks, chunk, jnp.zeros_like(points))
 
@@ -111,6 +124,8 @@ def hessian_products(
     One function is compiled for each target structure, whatever `n` is.
     """
     x, v = np.asarray(x, dtype=np.float64), np.asarray(v, dtype=np.float64)
+    if isinstance(target, HostTarget):
+        return -target.products_on_host(x, v)
     parts = []
     for start in range(0, len(x), CAPACITY):
         count = len(x[start : start + CAPACITY])
@@ -124,12 +139,14 @@ def hessian_products(
 
 @jax.jit
 def _constrain(target: AbstractTarget, points):
-    return jax.vmap(target.constrain)(points)
+    return lanes(target.constrain)(points)
 
 
 def constrain_draws(target: AbstractTarget, x: Float[Array, "n dim"]) -> dict[str, np.ndarray]:
     """The user's quantities at `n` unconstrained points, leading axis `n`; one compiled shape for all `n`."""
     x = np.asarray(x)
+    if isinstance(target, HostTarget):
+        return target.constrain_on_host(x)
     rows = max(1, min(256, 4_000_000 // max(1, x.shape[1])))
     parts = []
     for start in range(0, len(x), rows):

@@ -10,7 +10,17 @@ from jaxtyping import Float
 
 from monochord.arrays import Array
 from monochord.errors import MissingPackage, ModelError
-from monochord.targets._base import AbstractTarget, check_names, cut, evaluating, scalar_names, split_data
+from monochord.targets._base import (
+    AbstractTarget,
+    check_names,
+    cut,
+    evaluating,
+    output_name,
+    reported_shapes,
+    scalar_names,
+    split_data,
+)
+from monochord.targets._labels import Labels
 
 
 @final
@@ -18,7 +28,7 @@ class NumPyroTarget(AbstractTarget):
     """``model(**data)`` with NumPyro `sample` statements. Build it with `numpyro_target`.
 
     Coordinates follow the order of the model's sample statements; each site is transformed by
-    NumPyro's bijector for its support. Deterministic sites are part of `constrain`.
+    NumPyro's bijector for its support. Deterministic sites are part of `constrain`; plates name the axes of the output.
     """
 
     center: Float[Array, " dim"]
@@ -28,6 +38,7 @@ class NumPyroTarget(AbstractTarget):
     model: Callable = eqx.field(static=True)
     sites: tuple[tuple[str, tuple[int, ...]], ...] = eqx.field(static=True)
     observed: tuple[tuple[str, str], ...] = eqx.field(static=True)  # (site, argument that is observed there)
+    labels: Labels = eqx.field(static=True)
 
     def log_density(self, x):
         from numpyro.infer.util import potential_energy
@@ -48,11 +59,18 @@ class NumPyroTarget(AbstractTarget):
     def observed_data(self):
         return {site: np.asarray(self.traced_data[argument]) for site, argument in self.observed}
 
+    def group(self, group, x, key):
+        from monochord.targets._numpyro_groups import numpyro_group
+
+        return numpyro_group(self, group, x, key)
+
     def _data(self):
         return {**self.traced_data, **dict(self.static_data)}
 
 
-def numpyro_target(model: Callable, data: Mapping[str, Any] | None = None) -> NumPyroTarget:
+def numpyro_target(
+    model: Callable, data: Mapping[str, Any] | None = None, labels: Labels | None = None
+) -> NumPyroTarget:
     """Target from a NumPyro model called as ``model(**data)``.
 
     The model is run once abstractly (nothing is computed) to read its sites.
@@ -65,7 +83,7 @@ def numpyro_target(model: Callable, data: Mapping[str, Any] | None = None) -> Nu
     except ImportError:
         raise MissingPackage("numpyro", "a model given without `init`", extra="numpyro") from None
     traced, static = split_data(data or {})
-    shapes, observed = _read_sites(model, traced, dict(static))
+    shapes, observed, axes = _read_sites(model, traced, dict(static))
     check_names(shapes)
     sites = tuple(shapes.items())
     names = tuple(entry for name, shape in sites for entry in scalar_names(name, shape))
@@ -75,7 +93,7 @@ def numpyro_target(model: Callable, data: Mapping[str, Any] | None = None) -> Nu
             "Add `numpyro.sample` statements without `obs`; for a plain JAX log density pass `init=` "
             "(in a model file: define `log_density(params, **data)` and `init(**data)`)."
         )
-    return NumPyroTarget(
+    target = NumPyroTarget(
         center=np.zeros(len(names)),
         traced_data=traced,
         static_data=static,
@@ -83,16 +101,21 @@ def numpyro_target(model: Callable, data: Mapping[str, Any] | None = None) -> Nu
         model=model,
         sites=sites,
         observed=observed,
+        labels=(labels or Labels()).with_default_dims(axes),
     )
+    if labels is not None and (labels.dims or labels.coords):
+        data_shapes = {name: value.shape for name, value in target.observed_data().items()}
+        target.labels.check(data_shapes | reported_shapes(target))
+    return target
 
 
 def _read_sites(model, traced, static):
-    """Unconstrained shape of each latent site, and which arguments are observed, from an abstract run."""
+    """Unconstrained shape of each latent site, which arguments are observed, and axes that are plates: an abstract run."""
     from numpyro import handlers
     from numpyro.distributions import biject_to
     from numpyro.infer import init_to_uniform
 
-    shapes, observed = {}, []
+    shapes, observed, axes = {}, [], {}
 
     def run(key, traced):
         # starts, not prior draws: an improper prior has none
@@ -104,6 +127,8 @@ def _read_sites(model, traced, static):
                     f"the model has the `numpyro.param` site `{name}`. Sampling has no value for it, as it is not a "
                     "random variable. Give it a prior with `numpyro.sample`, or pass it as data."
                 )
+            if plates := _plates_along(name, site):
+                axes[name] = plates
             if site["type"] != "sample" or site.get("is_auxiliary"):
                 continue
             if site["is_observed"]:
@@ -121,4 +146,20 @@ def _read_sites(model, traced, static):
 
     with evaluating(model):
         jax.eval_shape(run, jax.random.key(0), traced)
-    return shapes, tuple(observed)
+    return shapes, tuple(observed), axes
+
+
+def _plates_along(name: str, site) -> list[str]:
+    """Names of the axes of a site that lies in plates; empty where they cannot be told."""
+    frames, shape = site.get("cond_indep_stack") or [], jax.numpy.shape(site["value"])
+    if site["type"] not in ("sample", "deterministic") or not frames:
+        return []
+    batch = len(shape) - (site["fn"].event_dim if site["type"] == "sample" else 0)
+    if site["type"] == "deterministic" and batch != max(-frame.dim for frame in frames):
+        return []  # it may have axes of its own
+    axes = [f"{output_name(name)}_dim_{axis}" for axis in range(len(shape))]
+    for frame in frames:
+        if not 0 <= batch + frame.dim < batch or shape[batch + frame.dim] != frame.size:
+            return []
+        axes[batch + frame.dim] = output_name(frame.name)
+    return axes

@@ -1,0 +1,26 @@
+"""Sphinx settings: pages are MyST notebooks that run when they are built; a failing cell or a broken link ends the build."""
+
+import monochord
+
+project = "Monochord"
+author = "the Monochord authors"
+copyright = "the Monochord authors, Apache-2.0"  # noqa: A001 - the name that Sphinx reads
+release = version = monochord.__version__
+
+extensions = ["myst_nb"]
+exclude_patterns = ["_build"]
+html_theme = "furo"
+html_title = f"Monochord {release}"
+
+nitpicky = True  # a reference that leads nowhere is a warning, and `make docs` makes warnings errors
+suppress_warnings: list[str] = []
+
+myst_enable_extensions = ["amsmath", "attrs_inline", "colon_fence", "deflist", "dollarmath"]
+myst_heading_anchors = 3
+myst_dmath_double_inline = True
+
+nb_execution_mode = "force"
+nb_execution_raise_on_error = True
+nb_execution_timeout = 120
+nb_execution_show_tb = True
+nb_merge_streams = True

@@ -1,0 +1,53 @@
+"""`MappedTarget`: a target in the coordinates of a map, a target like any other."""
+
+from typing import final
+
+import equinox as eqx
+import numpy as np
+from jaxtyping import Float
+
+from monochord.arrays import Array
+from monochord.maps._conditional import ConditionalMap
+from monochord.targets import AbstractTarget, Labels
+
+
+@final
+class MappedTarget(AbstractTarget):
+    """`inner` pulled back along `map`: log p(T(u)) + log |det ∂T/∂u|. Names and quantities are those of `inner`."""
+
+    inner: AbstractTarget
+    map: ConditionalMap
+    center: Float[Array, " dim"]
+    names: tuple[str, ...] = eqx.field(static=True)
+
+    def log_density(self, x: Float[Array, " dim"]) -> Float[Array, ""]:
+        point, log_det = self.map.forward(x)
+        return self.inner.log_density(point) + log_det
+
+    def constrain(self, x: Float[Array, " dim"]) -> dict[str, Array]:
+        return self.inner.constrain(self.map.forward(x)[0])
+
+    def to_unconstrained(self, x: Float[np.ndarray, "*batch dim"]) -> Float[np.ndarray, "*batch dim"]:
+        return self.map.place(x)
+
+    def from_unconstrained(self, x: Float[np.ndarray, "*batch dim"]) -> Float[np.ndarray, "*batch dim"]:
+        return self.map.inverse(x)
+
+    @property
+    def unmapped(self) -> AbstractTarget:
+        return self.inner
+
+    def observed_data(self) -> dict[str, np.ndarray]:
+        return self.inner.observed_data()
+
+    def constant_data(self) -> dict[str, np.ndarray]:
+        return self.inner.constant_data()
+
+    def output_labels(self) -> Labels:
+        return self.inner.output_labels()
+
+
+def mapped(target: AbstractTarget, along: ConditionalMap) -> MappedTarget:
+    """`target` in the coordinates u of `along`."""
+    center = along.inverse(np.asarray(target.center, np.float64))
+    return MappedTarget(center=center, names=target.names, inner=target, map=along)

@@ -1,0 +1,46 @@
+"""Many points through one function: side by side, or one after the other where side by side could hang."""
+
+from collections.abc import Callable, Iterator
+
+import jax
+from jax.extend.core import jaxpr_as_fun
+
+# On the CPU, LAPACK called on a batch splits it over XLA's pool of threads and waits there for its parts: two such calls
+# that do not depend on each other wait for ever in a pool of two (jaxlib 0.10, `ParallelBatchMap`; seen in a debugger
+# with two triangular solves). One matrix at a time never waits.
+LAPACK = {
+    "cholesky", "cholesky_update", "eig", "eigh", "geqp3", "geqrf", "hessenberg", "householder_product", "lu",
+    "qr", "schur", "svd", "sylvester", "triangular_solve", "tridiagonal", "tridiagonal_solve",
+}  # fmt: skip
+
+
+def lanes(function: Callable, batch_size: int | None = None) -> Callable:
+    """Map `function` over the leading axis of its arguments, inside a compiled function; it is traced once.
+
+    `batch_size` points lie side by side, all where it is None; one does where the function factors matrices.
+    """
+
+    def mapped(*points):
+        closed, shape = jax.make_jaxpr(function, return_shape=True)(*(point[0] for point in points))
+        flat, tree = jaxpr_as_fun(closed), jax.tree.structure(shape)
+        if LAPACK.intersection(_primitives(closed.jaxpr)):
+            out = jax.lax.map(lambda point: flat(*point), points)
+        elif batch_size is not None and batch_size < len(points[0]):
+            out = jax.lax.map(lambda point: flat(*point), points, batch_size=batch_size)
+        else:
+            out = jax.vmap(flat)(*points)
+        return jax.tree.unflatten(tree, out)
+
+    return mapped
+
+
+def _primitives(jaxpr) -> Iterator[str]:
+    for equation in jaxpr.eqns:
+        yield equation.primitive.name
+        for value in jax.tree.leaves(list(equation.params.values()), is_leaf=_holds_equations):
+            if _holds_equations(value):
+                yield from _primitives(getattr(value, "jaxpr", value))
+
+
+def _holds_equations(value) -> bool:
+    return hasattr(getattr(value, "jaxpr", value), "eqns")
