@@ -24,7 +24,7 @@ def test_the_first_example_runs_and_prints_what_it_says(capsys):
 
 
 @pytest.mark.parametrize(
-    "verb", ["sample", "fit", "refit", "spectrum", "export", "compare", "doctor", "demo", "report"]
+    "verb", ["sample", "resume", "fit", "refit", "spectrum", "export", "compare", "doctor", "demo", "report"]
 )
 def test_every_verb_documents_json_and_exit_codes(verb):
     """Catches: a command without --json or without its exit codes in --help."""
@@ -44,10 +44,11 @@ def test_shell_examples_run(tmp_path, monkeypatch):
     commands = re.findall(r"^    monochord (.*)$", README, flags=re.MULTILINE)
     assert len(commands) >= 3
     for command in commands:
-        made = {"fit.npz", "stan"}
+        made = {"fit.npz", "stan", "run.zarr"}
         named = command.replace("out.", f"{tmp_path}/out.").split()
         arguments = [str(tmp_path / part) if part in made else part for part in named]
-        options = {"report": []} | dict.fromkeys(["doctor", "refit", "export"], ["--seed", "1"])
+        options = {"report": [], "resume": ["--no-progress"]}  # the store knows its seed
+        options |= dict.fromkeys(["doctor", "refit", "export"], ["--seed", "1"])
         result = CliRunner().invoke(app, [*arguments, *options.get(arguments[0], ["--seed", "1", "--no-progress"])])
         assert result.exit_code == 0, (command, result.stderr)
     assert (tmp_path / "out.nc").stat().st_size > 10_000

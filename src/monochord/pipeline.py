@@ -132,22 +132,49 @@ def fit(
     note_precision()
     report = reporter(progress)
     seed = resolved_seed(seed, report)
-    along = start if isinstance(start, FitResult) and start.map is not None else None
-    looks_for_map = maps and algorithm is None and initial is None and along is None
     if algorithm is None:
-        check_choice("family", family, (None, *FAMILIES))
-        begin = start_of(chosen, start)
-        algorithm = Staged(start=begin) if family is None else Staged(family=FAMILIES[family](), start=begin)
-    elif start is not None:
+        along = start if isinstance(start, FitResult) and start.map is not None else None
+        looks_for_map = maps and initial is None and along is None
+        chosen_algorithm = algorithm_for(family, start_of(chosen, start))
+        return fitted(
+            chosen, seed, chosen_algorithm, initial, max_steps, report, looks_for_map=looks_for_map, along=along
+        )  # fmt: skip
+    if start is not None:
         raise OptionError(
             f"`start` and `algorithm` are both given. A start is part of an algorithm. Pass `{type(algorithm).__name__}"
             "(start=...)` where it takes one."
         )
+    return fitted(chosen, seed, algorithm, initial, max_steps, report)
+
+
+def algorithm_for(family: str | None, start: Gaussian | None = None) -> fits.AbstractFit:
+    """The default algorithm. **Raises** `OptionError` for an unknown family."""
+    check_choice("family", family, (None, *FAMILIES))
+    return Staged(start=start) if family is None else Staged(family=FAMILIES[family](), start=start)
+
+
+def fitted(
+    chosen: AbstractTarget,
+    seed: int,
+    algorithm: fits.AbstractFit,
+    initial,
+    max_steps: int,
+    report: Reporter,
+    state: fits.Checkpoint | None = None,
+    checkpoint: Callable[[fits.Checkpoint], None] | None = None,
+    looks_for_map: bool = False,
+    along: FitResult | None = None,
+) -> FitResult:
+    """`fit` with everything decided: begun, or taken up at `state`; `checkpoint` sees such states after every step.
+
+    `along` is a fit whose map gives the coordinates.
+    """
     started = time.perf_counter()
+    coordinates, starts = in_coordinates_of(chosen, along), flat_initial(chosen, initial)
     with report:
         result = fits.run(
-            named_key(seed, "fit"), in_coordinates_of(chosen, along), algorithm, initial=flat_initial(chosen, initial), max_steps=max_steps,
-            callback=report.fit_step,
+            named_key(seed, "fit"), coordinates, algorithm, max_steps=max_steps, state=state, callback=report.fit_step,
+            initial=coordinates.from_unconstrained(starts) if starts is not None else None, checkpoint=checkpoint,
         )  # fmt: skip
         result = result if along is None else dataclasses.replace(result, map=along.map)
         if looks_for_map:

@@ -13,7 +13,7 @@ import pytest
 import monochord as mc
 from benchmarks import receiving
 from benchmarks.receiving import DIM, MEAN, RECEIVERS, SMALLEST, TAKES_IDENTITY, WHITENER, Run
-from monochord._arviz import ess_of_means
+from monochord.mixing import ess_of_means
 from monochord.testing import assert_mean_close
 
 DRAWS = 400
