@@ -8,7 +8,7 @@ import pytest
 import monochord as mc
 from monochord.fits import BatchMatch, FitStatus, Mode
 from monochord.spectra import Verdict
-from monochord.testing import gaussian_target
+from monochord.testing import funnel_target, gaussian_target
 
 DIM = 6
 SCALE = np.geomspace(1e-2, 1e2, DIM)
@@ -116,3 +116,28 @@ def test_what_does_not_belong_is_refused(fit):
         mc.fit(other, seed=0, start=fit.gaussian)
     with pytest.raises(mc.OptionError, match="part of an algorithm"):
         mc.fit(shifted(0.0), seed=0, start=fit, algorithm=BatchMatch())
+
+
+def test_a_map_goes_with_the_fit():
+    """Measured along its map a funnel's fit is exact, as it was; without the map it would be of no use. A new fit keeps it."""
+    wide = mc.fit(funnel_target(4), seed=0, maps=True)
+    assert wide.verdict == "trust" and wide.map is not None
+    again = mc.refit(wide, funnel_target(4), seed=1)
+    assert again.verdict == "trust" and again.map is wide.map
+    assert again.score_residual.value < 1e-6
+    without = mc.refit(dataclasses.replace(wide, map=None), funnel_target(4), seed=1)
+    assert without.verdict == "do not use"
+    narrow = funnel_target(4, scale=1.0)
+    assert mc.refit(wide, narrow, seed=1).verdict == "do not use"
+    begun = mc.fit(narrow, seed=1, start=wide)
+    assert begun.verdict == "trust" and begun.map is wide.map
+    sd = float(begun.gaussian.metric.diagonal()[0]) ** 0.5
+    assert sd == pytest.approx(1.0, rel=1e-6)
+
+
+def test_a_map_needs_a_density_in_jax():
+    wide = mc.fit(funnel_target(4), seed=0, maps=True)
+    host = mc.target((lambda p: 0.0, lambda p: p), init={"v": 0.0, "x": np.zeros(3)})
+    assert host.names == wide.names
+    with pytest.raises(mc.OptionError, match="outside JAX"):
+        mc.refit(wide, host)

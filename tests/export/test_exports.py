@@ -14,7 +14,7 @@ import pytest
 import monochord as mc
 from monochord import export
 from monochord.export._handover import order_of, sites_of
-from monochord.testing import gaussian_target
+from monochord.testing import funnel_target, gaussian_target
 
 NAMES = ("zeta[0]", "zeta[1]", "alpha", "mid[0, 0]", "mid[0, 1]", "mid[1, 0]", "mid[1, 1]")
 DIM = len(NAMES)
@@ -310,3 +310,40 @@ def test_every_export_says_what_the_receiver_does_with_it(fit, target):
         made = getattr(export, name)(fit)
         assert re.search(r"keep|blend|discard", made.note) and made.note in str(made)
         assert "step size" in str(made)
+
+
+@pytest.fixture(scope="module")
+def along():
+    target = funnel_target(4)
+    fit = mc.fit(target, seed=0, maps=True)
+    assert fit.map is not None
+    return target, fit
+
+
+@pytest.mark.parametrize("name", ["to_plain", "to_cmdstan", "to_numpyro", "to_blackjax", "to_advanced_hmc", "to_pymc"])
+def test_a_map_is_refused_where_it_cannot_be_followed(along, name):
+    """A metric of mapped coordinates is none for the receiver's own; the message names those that can follow, and how to mend it."""
+    arguments = (None,) if name == "to_pymc" else ()
+    if arguments:
+        pytest.importorskip("pymc", reason="pip install pymc")
+    with pytest.raises(mc.OptionError, match=r"coordinates of a map .*nutpie, Mici or walnutpie.*maps=False"):
+        getattr(export, name)(along[1], *arguments)
+
+
+@pytest.mark.parametrize("name", ["to_nutpie", "to_mici", "to_walnutpie"])
+def test_starts_are_unconstrained_with_a_map_too(along, name):
+    """Those stated go in as unconstrained points, and those of the fit are its draws, placed by the map."""
+    pytest.importorskip(name[3:], reason=f"pip install {name[3:]}")
+    target, fit = along
+    given = np.array([[0.5, 1.0, -2.0, 0.3], [-1.0, 0.2, 0.1, -0.4]])
+    made = getattr(export, name)(fit, target, chains=2, initial=given)
+    np.testing.assert_allclose(made.density.unwhiten(made.density.whiten(given)), given, rtol=1e-10)
+    value, _ = made.density.value_and_score(made.density.whiten(given[0]))
+    other, _ = made.density.value_and_score(made.density.whiten(given[1]))
+    v = given[:, 0]  # the change of variables adds the map's log determinant, dim v / 2 but for a constant
+    truth = [float(target.log_density(x)) for x in given]
+    assert value - other == pytest.approx(truth[0] - truth[1] + 1.5 * (v[0] - v[1]), abs=1e-5)
+    drawn = {row.tobytes() for row in fit.map.place(fit.draws.x)}
+    if name == "to_mici":
+        own = getattr(export, name)(fit, target, chains=2).initial
+        assert all(row.tobytes() in drawn for row in own)

@@ -14,7 +14,7 @@ import monochord as mc
 from benchmarks import receiving
 from benchmarks.receiving import DIM, MEAN, RECEIVERS, SMALLEST, TAKES_IDENTITY, WHITENER, Run
 from monochord.mixing import ess_of_means
-from monochord.testing import assert_mean_close
+from monochord.testing import assert_mean_close, funnel_target
 
 DRAWS = 400
 SEED = 1 + int(os.environ.get("MONOCHORD_SEED", "0"))
@@ -123,6 +123,71 @@ def test_a_diagonal_form_is_taken_too(name, fit):
     z = np.einsum("ij,cnj->cni", WHITENER, run.draws - MEAN)
     error = z.std((0, 1)) / np.sqrt(ess_of_means(z))
     assert_mean_close(z.mean((0, 1)), error, np.zeros(DIM), must_detect=1.0)  # false-fail 1e-6, false-pass 1e-3
+
+
+@pytest.fixture(scope="module")
+def funnel():
+    """Neal's funnel and its fit along a map, in whose coordinates it is Gaussian."""
+    target = funnel_target(4)
+    fit = mc.fit(target, seed=SEED, maps=True)
+    assert fit.verdict == "trust" and fit.map is not None
+    return target, fit
+
+
+def nutpie_along(target, fit):
+    import nutpie
+
+    made = mc.export.to_nutpie(fit, target)
+    tree = nutpie.sample(made.model, draws=DRAWS, seed=SEED, progress_bar=False, cores=1, **made.sample_options)
+    return np.concatenate([tree.posterior["v"].values[..., None], tree.posterior["x"].values], axis=-1)
+
+
+def mici_positions(made):
+    found = made.sampler(SEED).sample_chains(
+        0, DRAWS, made.initial_states, display_progress=False, trace_funcs=[lambda state: {"x": state.pos}]
+    )
+    return np.stack(found.traces["x"])
+
+
+def mici_along(target, fit):
+    made = mc.export.to_mici(fit, target)
+    return made.unconstrained(mici_positions(made))
+
+
+def walnutpie_along(target, fit):
+    made = mc.export.to_walnutpie(fit, target)
+    return np.stack(made.sample(max_sampling_iter=DRAWS, min_sampling_iter=DRAWS, seed=SEED))
+
+
+ALONG = {"nutpie": nutpie_along, "mici": mici_along, "walnutpie": walnutpie_along}
+
+
+def assert_funnel(draws):
+    """V/3 and x exp(−v/2) are standard normal: false-fail rate 1e-6; with 1e-3 errors of .3 (means) and .6 (products) pass."""
+    v, x = draws[..., :1], draws[..., 1:]
+    z = np.concatenate([v / 3.0, x * np.exp(-v / 2.0)], axis=-1)
+    pairs = np.tril_indices(z.shape[-1])
+    terms = np.concatenate([z, z[..., pairs[0]] * z[..., pairs[1]]], axis=-1)
+    expected = np.concatenate([np.zeros(z.shape[-1]), pairs[0] == pairs[1]])
+    error = terms.std((0, 1)) / np.sqrt(ess_of_means(terms))
+    detect = np.concatenate([np.full(z.shape[-1], 0.3), np.full(len(pairs[0]), 0.6)])
+    assert_mean_close(terms.mean((0, 1)), error, expected, must_detect=detect)
+
+
+@pytest.mark.statistical
+@pytest.mark.parametrize("name", sorted(ALONG))
+def test_a_density_along_a_map_is_followed(name, funnel):
+    """A funnel through other programs, which no metric carries."""
+    needs(name)
+    assert_funnel(ALONG[name](*funnel))
+
+
+def test_positions_along_a_map_are_not_the_posterior(funnel):
+    """Negative control: the coordinates of the map taken for the target's own fail the same check."""
+    needs("mici")
+    made = mc.export.to_mici(funnel[1], funnel[0])
+    with pytest.raises(AssertionError):
+        assert_funnel(mici_positions(made))
 
 
 def momentum_to_velocity(name: str, export):

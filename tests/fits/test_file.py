@@ -15,7 +15,7 @@ import pytest
 import monochord as mc
 from monochord.errors import DataError, OptionError, OutputError
 from monochord.fits import FitStatus, Mode
-from monochord.testing import gaussian_target
+from monochord.testing import funnel_target, gaussian_target
 
 DIM = 5
 
@@ -83,6 +83,69 @@ def test_what_a_plain_fit_lacks_comes_back_too(fit, tmp_path):
         rich, gaussian=None, elbo=None, score_residual=None, choices=(), state=None, status=FitStatus.no_finite_start
     )
     same(empty, mc.load(empty.save(tmp_path / "empty.npz")))
+
+
+@pytest.fixture(scope="module")
+def along():
+    """A target that needs a map, and its fit."""
+    target = funnel_target(4)
+    fit = mc.fit(target, seed=0, maps=True)
+    assert fit.map is not None
+    return target, fit
+
+
+def test_a_map_comes_back_bit_for_bit(along, tmp_path):
+    """And so does a run along it: the loaded map compiles to the same program."""
+    target, fit = along
+    loaded = mc.load(fit.save(tmp_path / "a.npz"))
+    same(fit, loaded)
+    same(fit.draws, loaded.draws)
+    runs = [mc.sample(target, fit=f, seed=5, chains=2, draws=20, kernel="nuts") for f in (fit, loaded)]
+    first, second = (run["unconstrained_posterior"]["x"].values for run in runs)
+    assert first.tobytes() == second.tobytes()
+
+
+def test_the_map_is_what_the_schema_says(along, tmp_path):
+    """T(u) by the formulas of SCHEMA.md, read without Monochord."""
+    path = along[1].save(tmp_path / "a.npz")
+    with zipfile.ZipFile(path) as archive:
+        depth = json.loads(archive.read("fit.json"))["map"]["depth"]
+    file = np.load(path)
+    m = {name.removeprefix("map."): file[name] for name in file.files if name.startswith("map.")}
+    u = file["draws.x"]
+    x = u.copy()
+    for level in range(1, depth + 1):
+        for i in np.flatnonzero(m["level"] == level):
+            j = m["drivers"][i]
+            z = (x[:, j] - m["center"][j]) / m["unit"][j]
+            w1 = np.exp(-2 * (m["log_scale"][i] + z @ m["scale"][i]))
+            w2 = np.exp(-2 * (m["other_log_scale"][i] + z @ m["other_scale"][i]))
+            place = m["offset"][i] + z @ m["location"][i] + z**2 @ m["curvature"][i]
+            x[:, i] = (w1 * place + w2 * m["other_place"][i]) / (w1 + w2) + u[:, i] / np.sqrt(w1 + w2)
+    np.testing.assert_allclose(x, along[1].map.place(u), rtol=1e-9)
+    assert not np.allclose(x, u)
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("map.drivers.npy", None),
+        ("map.scale.npy", lambda old: np.zeros((2, 2))),
+        ("map.level.npy", lambda old: old.astype(float)),
+        ("map.drivers.npy", lambda old: old + 9),
+        ("map.level.npy", lambda old: old + 1),
+    ],
+)
+def test_a_damaged_map_is_named(along, tmp_path, name, content):
+    path = along[1].save(tmp_path / "a.npz")
+    content = content and npy(content(np.load(path)[name.removesuffix(".npy")]))
+    with pytest.raises(DataError, match="is damaged"):
+        mc.load(rewritten(path, name, content))
+
+
+def test_an_unknown_map_is_named(along, tmp_path):
+    with pytest.raises(DataError, match="map kind 'spiral'"):
+        mc.load(rewritten(along[1].save(tmp_path / "a.npz"), map={"kind": "spiral", "depth": 1}))
 
 
 def test_loaded_fit_samples_as_the_fit_itself(target, fit, path):
