@@ -22,7 +22,7 @@ NEXT = """monochord fits a metric, shows what it is worth, and samples. What to 
   monochord fit model.py --data data.json           only the fit and its verdict
   monochord spectrum model.py --data data.json      what the metric is worth, before you draw
   monochord report run.nc model.py                  one HTML page about a run
-  monochord export fit.npz --to plain --out folder  the metric for another sampler, from `fit --save fit.npz`
+  monochord export fit.npz --to cmdstan --out stan  the metric of `fit --save` for another program
   monochord sample --help                           options, examples, exit codes
   monochord --install-completion                    completion in your shell
 """
