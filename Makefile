@@ -18,13 +18,14 @@ nightly: $(VENV)/.installed
 	$(BIN)/python -m pytest -n 2 --dist loadfile $(PYTEST_ARGS)
 	$(MAKE) oldest
 
-# The sources of models at the oldest versions that are supported; `test` runs them at the newest.
+# The sources of models and the receivers of exports at the oldest versions that are supported; `test` runs them at the newest.
 oldest: $(VENV)/.oldest
-	$(VENV)/oldest/bin/python -m pytest -m "not nightly" tests/targets tests/test_groups.py
+	$(VENV)/oldest/bin/python -m pytest -m "not nightly" tests/targets tests/test_groups.py tests/export tests/fits/test_file.py
 
 $(VENV)/.oldest: pyproject.toml $(VENV)/.installed
 	$(PYTHON) -m venv $(VENV)/oldest
-	$(VENV)/oldest/bin/python -m pip install --quiet --editable '.[test]' jax==0.9.0 jaxlib==0.9.0 numpyro==0.20.0 pymc==5.25.0 bambi==0.15.0 bridgestan==2.6.0
+	$(VENV)/oldest/bin/python -m pip install --quiet --editable '.[test]' jax==0.9.0 jaxlib==0.9.0 numpyro==0.20.0 pymc==5.25.0 bambi==0.15.0 bridgestan==2.6.0 \
+		blackjax==1.7.0 nutpie==0.16.0 mici==0.3.0 walnutpie==0.0.3 cmdstanpy==1.3.0 prophet==1.1.5
 	touch $@
 
 check: $(VENV)/.installed
