@@ -1,18 +1,26 @@
 """Sphinx settings: pages are MyST notebooks that run when they are built; a failing cell or a broken link ends the build."""
 
+import sys
+from pathlib import Path
+
 import monochord
+
+sys.path.insert(0, str(Path(__file__).parent))
 
 project = "Monochord"
 author = "the Monochord authors"
 copyright = "the Monochord authors, Apache-2.0"  # noqa: A001 - the name that Sphinx reads
 release = version = monochord.__version__
 
-extensions = ["myst_nb"]
+extensions = ["myst_nb", "_reference"]
 exclude_patterns = ["_build"]
+smartquotes = False  # "auto" is to be copied as it stands
 html_theme = "furo"
 html_title = f"Monochord {release}"
 
 nitpicky = True  # a reference that leads nowhere is a warning, and `make docs` makes warnings errors
+# Types in signatures are shown, not linked: most are other packages', whose inventories lie on the web.
+nitpick_ignore_regex = [("py:class", r"[^.]*")]
 suppress_warnings: list[str] = []
 
 myst_enable_extensions = ["amsmath", "attrs_inline", "colon_fence", "deflist", "dollarmath"]
