@@ -69,7 +69,7 @@ def _module_text(module: str) -> str:
     parts = []
     for title, members in _by_kind(own).items():
         parts += [f"## {title}", *(_entry(f"{module}.{name}", value) for name, value in sorted(members.items()))]
-    for name, value in own.items():
+    for value in own.values():
         if isinstance(value, ModuleType):
             parts += [f"## {value.__name__}", _markdown(inspect.getdoc(value) or "")]
             parts += [_entry(f"{value.__name__}.{inner}", getattr(value, inner)) for inner in sorted(value.__all__)]
@@ -175,7 +175,9 @@ def _signature(value: Any, full: str) -> str:
     except (TypeError, ValueError):
         log.warning("the signature of %s cannot be read", full)
         return "()"
-    parameters = [p.replace(default=_Shown(p.default)) if p.default is not p.empty else p for p in signature.parameters.values()]
+    parameters = [
+        p.replace(default=_Shown(p.default)) if p.default is not p.empty else p for p in signature.parameters.values()
+    ]
     if parameters and parameters[0].name in ("self", "cls"):
         parameters = parameters[1:]
     text = str(signature.replace(parameters=parameters, return_annotation=signature.return_annotation))
@@ -223,7 +225,9 @@ def check_blocks(app: Any, docname: str, source: list[str]) -> None:
     """Python that is no cell must parse, and the line before it must say that it is not executed."""
     if not str(app.env.doc2path(docname)).endswith(".md"):
         return
-    for found in re.finditer(r"^```(?:python|\{code-block\} python)\n(.*?)^```$", source[0], flags=re.DOTALL | re.MULTILINE):
+    for found in re.finditer(
+        r"^```(?:python|\{code-block\} python)\n(.*?)^```$", source[0], flags=re.DOTALL | re.MULTILINE
+    ):
         where = f"{docname}, line {source[0].count(chr(10), 0, found.start()) + 1}"
         before = source[0][: found.start()].rstrip().splitlines()
         if not before or NOT_RUN not in before[-1] and not any(NOT_RUN in line for line in before[-3:]):

@@ -1,11 +1,15 @@
 """Sphinx settings: pages are MyST notebooks that run when they are built; a failing cell or a broken link ends the build."""
 
+import os
 import sys
 from pathlib import Path
 
 import monochord
 
-sys.path.insert(0, str(Path(__file__).parent))
+HERE = Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE))
+# Cells import `tables` from here and the scoring code of `benchmarks`.
+os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(HERE), str(HERE.parent), os.environ.get("PYTHONPATH")]))
 
 project = "Monochord"
 author = "the Monochord authors"
@@ -29,6 +33,8 @@ myst_dmath_double_inline = True
 
 nb_execution_mode = "force"
 nb_execution_raise_on_error = True
-nb_execution_timeout = 120
+nb_execution_timeout = 240
 nb_execution_show_tb = True
 nb_merge_streams = True
+nb_render_markdown_format = "myst"  # of tables that cells make
+nb_output_stderr = "remove"  # progress

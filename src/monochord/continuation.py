@@ -1,6 +1,7 @@
 """What a result carries so that a run can go on from it: where every chain stands, and what it runs with."""
 
 import json
+import os
 import weakref
 from typing import Any
 
@@ -59,8 +60,13 @@ def add_standpoint(tree, standpoint: Standpoint) -> None:
 def standpoint_of(tree) -> Standpoint:
     """The `Standpoint` in a result.
 
-    **Raises** `OptionError` where there is none, `DataError` for a format of another version.
+    **Raises** `OptionError` where there is none and for a path, `DataError` for a format of another version.
     """
+    if isinstance(tree, (str, os.PathLike)):
+        raise OptionError(
+            f"`{tree}` is a path, and a run goes on from the result itself, with its model. Read it first, for example by "
+            "`data = xarray.open_datatree(path).load()`, then `monochord.extend(data, model, data=…)`."
+        )
     if GROUP not in getattr(tree, "children", {}):
         raise OptionError(
             f"this result holds no group `{GROUP}`. A run goes on from where its chains stand. Pass a result of "

@@ -6,10 +6,31 @@ import math
 from monochord._arviz import SummaryRow, summary_rows
 from monochord.convergence import ESS_LIMIT, R_HAT_LIMIT, r_hat_limit
 
+MOST_PRINTED = 50
+HEADINGS = ["", "mean", "sd", "3 %", "97 %", "bulk ESS", "tail ESS", "R̂"]  # of the interval `INTERVAL`
 
-def summary(data) -> list[SummaryRow]:
-    """Mean, sd, 94 % equal-tailed interval, bulk and tail ESS and R̂ of every scalar of `data.posterior`."""
-    return summary_rows(data["posterior"].to_dataset())
+
+class Summary(list[SummaryRow]):
+    """A list of `SummaryRow` that prints as a table; above `MOST_PRINTED` rows, the first of them."""
+
+    def __repr__(self) -> str:
+        shown = self[:MOST_PRINTED]
+        cells = [
+            [row.name, *(_figure(value) for value in row[1:5]), *map(_count, row[5:7]), _figure(row.r_hat, 3)]
+            for row in shown
+        ]
+        lines = _in_columns([HEADINGS, *cells])
+        if len(shown) < len(self):
+            lines.append(f"… and {len(self) - len(shown):,} more rows")
+        return "\n".join(lines)
+
+
+def summary(data) -> Summary:
+    """Mean, sd, 94 % equal-tailed interval, bulk and tail ESS and R̂ of every scalar of `data.posterior`.
+
+    The rows print as a table. Nearly all of the time is ArviZ's: about 4 ms a scalar of 4 × 1000 draws.
+    """
+    return Summary(summary_rows(data["posterior"].to_dataset()))
 
 
 def doubts(data, rows: list[SummaryRow]) -> list[str]:
@@ -81,3 +102,23 @@ def _limit(row: SummaryRow, num_chains: int) -> float:
 
 def _least_ess(row: SummaryRow) -> float:
     return min(row.ess_bulk, row.ess_tail)
+
+
+def _figure(value: float, digits: int = 4) -> str:
+    """At most `digits` digits; R̂ asks for its decimals."""
+    return f"{value:.{digits}f}" if digits == 3 else f"{value:.{digits}g}"
+
+
+def _count(value: float) -> str:
+    return "nan" if math.isnan(value) else f"{value:,.0f}"
+
+
+def _in_columns(rows: list[list[str]]) -> list[str]:
+    """Names to the left, figures to the right."""
+    widths = [max(len(row[place]) for row in rows) for place in range(len(rows[0]))]
+    return [
+        "  ".join(
+            [row[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True))]
+        ).rstrip()
+        for row in rows
+    ]
