@@ -1,7 +1,6 @@
 """What a result carries so that a run can go on from it: where every chain stands, and what it runs with."""
 
 import json
-import os
 import weakref
 from typing import Any
 
@@ -11,6 +10,7 @@ from monochord.errors import DataError, OptionError
 from monochord.maps import MappedTarget, map_arrays, map_from_arrays, mapped
 from monochord.metrics import metric_arrays, metric_from_arrays
 from monochord.sampling import Segment, Standpoint, Tuning
+from monochord.settings import check_no_path
 from monochord.targets import AbstractTarget, Evaluations
 
 GROUP = "sampler_state"
@@ -62,11 +62,7 @@ def standpoint_of(tree) -> Standpoint:
 
     **Raises** `OptionError` where there is none and for a path, `DataError` for a format of another version.
     """
-    if isinstance(tree, (str, os.PathLike)):
-        raise OptionError(
-            f"`{tree}` is a path, and a run goes on from the result itself, with its model. Read it first, for example by "
-            "`data = xarray.open_datatree(path).load()`, then `monochord.extend(data, model, data=…)`."
-        )
+    check_no_path("extend", tree)
     if GROUP not in getattr(tree, "children", {}):
         raise OptionError(
             f"this result holds no group `{GROUP}`. A run goes on from where its chains stand. Pass a result of "

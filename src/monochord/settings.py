@@ -1,6 +1,7 @@
 """Checks of the options of public calls: one sentence each for what, why and how to mend it."""
 
 import math
+import os
 
 from monochord.errors import OptionError
 
@@ -34,3 +35,12 @@ def check_positive(name: str, value) -> None:
     """Finite and above zero."""
     if not isinstance(value, (int, float)) or not (math.isfinite(value) and value > 0):
         raise OptionError(f"`{name}={value}` is not a positive number. Pass one, or leave it out.")
+
+
+def check_no_path(verb: str, value) -> None:
+    """A result itself is wanted, where its path was given."""
+    if isinstance(value, (str, os.PathLike)):
+        raise OptionError(
+            f"`{verb}` was given the path `{value}`, and it takes the result itself. Reading is left to xarray: pass "
+            "`xarray.open_datatree(path)`, with `.load()` behind it to have it in memory."
+        )

@@ -131,7 +131,7 @@ def test_extending_another_model_is_refused(gaussian, seed):
     with pytest.raises(mc.OptionError, match="the model it began with"):
         mc.extend(part, funnel_target(DIM), draws=5)
     for path in ("run.nc", Path("run.nc")):
-        with pytest.raises(mc.OptionError, match="is a path.*open_datatree"):
+        with pytest.raises(mc.OptionError, match="the path `run.nc`.*open_datatree"):
             mc.extend(path, target, draws=5)
     del part["sampler_state"]
     with pytest.raises(mc.OptionError, match="no group `sampler_state`"):
