@@ -41,6 +41,6 @@ def check_no_path(verb: str, value) -> None:
     """A result itself is wanted, where its path was given."""
     if isinstance(value, (str, os.PathLike)):
         raise OptionError(
-            f"`{verb}` was given the path `{value}`, and it takes the result itself. Reading is left to xarray: pass "
-            "`xarray.open_datatree(path)`, with `.load()` behind it to have it in memory."
+            f"`{verb}` was given the path `{os.fspath(value)}`, and it takes a result that is open. Pass `monochord.open_store(path)` "
+            "for a store, or `xarray.open_datatree(path, engine='h5netcdf')` for a netCDF file."
         )
