@@ -16,11 +16,16 @@ def test_a_summary_prints_a_row_a_quantity():
     assert all(line[end - 1] != " " and line[end] == " " for end in ends)
 
 
-def test_a_long_summary_prints_its_beginning_and_says_so():
-    """Catches: ten thousand lines in a terminal."""
-    lines = str(Summary([ROW] * 10_000)).splitlines()
-    assert len(lines) == 1 + MOST_PRINTED + 1
-    assert lines[-1] == f"… and {10_000 - MOST_PRINTED:,} more rows"
+def test_a_long_summary_shows_some_of_each_quantity_and_says_what_it_leaves_out():
+    """Catches: ten thousand lines in a terminal, and a long vector that hides the parameters behind it."""
+    rows = [ROW._replace(name=f"fitted[{i}]") for i in range(10_000)] + [ROW._replace(name="slope")]
+    lines = str(Summary(rows)).splitlines()
+    assert len(lines) == 1 + MOST_PRINTED // 2 + 1 + 1
+    assert lines[-2].startswith("slope ")
+    assert lines[-1] == f"not shown: {10_000 - MOST_PRINTED // 2:,} of fitted"
+    many = str(Summary([ROW._replace(name=f"x{i}") for i in range(1000)])).splitlines()
+    assert len(many) == 1 + MOST_PRINTED + 1
+    assert many[-1] == f"not shown: {1000 - MOST_PRINTED} quantities"
 
 
 def test_a_summary_is_a_list_of_rows():

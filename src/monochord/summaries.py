@@ -12,18 +12,21 @@ HEADINGS = ["", "mean", "sd", "3 %", "97 %", "bulk ESS", "tail ESS", "R̂"]  # o
 
 
 class Summary(list[SummaryRow]):
-    """A list of `SummaryRow` that prints as a table; above `MOST_PRINTED` rows, the first of them."""
+    """A list of `SummaryRow` that prints as a table; of many rows, the first of each quantity."""
 
     def __repr__(self) -> str:
-        shown = self[:MOST_PRINTED]
-        cells = [
-            [row.name, *(_figure(value) for value in row[1:5]), *map(_count, row[5:7]), _figure(row.r_hat, 3)]
-            for row in shown
-        ]
-        lines = _in_columns([HEADINGS, *cells])
-        if len(shown) < len(self):
-            lines.append(f"… and {len(self) - len(shown):,} more rows")
-        return "\n".join(lines)
+        quantities: dict[str, list[SummaryRow]] = {}
+        for row in self:
+            quantities.setdefault(row.name.partition("[")[0], []).append(row)
+        most = max(1, MOST_PRINTED // max(1, len(quantities))) if len(self) > MOST_PRINTED else len(self)
+        shown, left = [], []
+        for name, rows in list(quantities.items())[:MOST_PRINTED]:
+            shown += rows[:most]
+            left += [f"{len(rows) - most:,} of {name}"] if len(rows) > most else []
+        lines = _in_columns([HEADINGS, *map(_cells, shown)])
+        if len(quantities) > MOST_PRINTED:
+            left.append(f"{len(quantities) - MOST_PRINTED:,} quantities")
+        return "\n".join([*lines, *([f"not shown: {', '.join(left)}"] if left else [])])
 
 
 def summary(data) -> Summary:
@@ -110,9 +113,12 @@ def _least_ess(row: SummaryRow) -> float:
     return min(row.ess_bulk, row.ess_tail)
 
 
-def _figure(value: float, digits: int = 4) -> str:
-    """At most `digits` digits; R̂ asks for its decimals."""
-    return f"{value:.{digits}f}" if digits == 3 else f"{value:.{digits}g}"
+def _cells(row: SummaryRow) -> list[str]:
+    return [row.name, *map(_figure, row[1:5]), *map(_count, row[5:7]), f"{row.r_hat:.3f}"]
+
+
+def _figure(value: float) -> str:
+    return f"{value:.4g}"
 
 
 def _count(value: float) -> str:
