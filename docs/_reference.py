@@ -204,13 +204,14 @@ class LinkNames(SphinxTransform):
     def apply(self, **_: Any) -> None:
         for literal in list(self.document.findall(nodes.literal)):
             text = literal.astext()
-            found = re.match(r"mc((?:\.\w+)+)", text)
+            found = re.match(r"(?:mc|monochord)((?:\.\w+)+)", text)
             if not found or isinstance(literal.parent, addnodes.pending_xref):
                 continue
             path = found[1].rstrip("_") if text[found.end() :].startswith(("…", "*")) else found[1]
             if path.rpartition(".")[2] == "to":  # `mc.export.to_…` stands for all of them
                 path = path.rpartition(".")[0]
-            self._link(literal, "monochord" + path)
+            if text.startswith(SHORT) or "monochord" + path in public_names("monochord"):
+                self._link(literal, "monochord" + path)
 
     def _link(self, literal: nodes.literal, goal: str) -> None:
         node = addnodes.pending_xref(

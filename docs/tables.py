@@ -212,3 +212,18 @@ def losses(ours: str) -> Table:
         if failed or spent > right[best]:
             lines.append([f"`{problem}`", best, right[best], f"failed: {failed[0]}" if failed else spent])
     return table(("problem", "cheapest right peer", "its grads@400", "ours"), lines)
+
+
+def ratios(ours: str) -> Table:
+    """The geometric mean of our cost over each peer's, by the benchmark's own rule; failures counted."""
+    from benchmarks import scores
+    from benchmarks.run import read_rows
+
+    rows = read_rows(RESULTS / "peers.jsonl")
+    lines = []
+    for peer in scores.peers(rows):
+        score = scores.ratio(rows, ours, peer)
+        failed = ", ".join(f"`{name}`" for name in score["ours_failed"]) or "none"
+        mean = "–" if score["mean"] is None else f"{score['mean']:.3f}"
+        lines.append([peer, mean, len(score["ratios"]), len(score["left_out"]), failed])
+    return table(("peer", "our cost / its cost", "problems", "left out, as it failed", "ours failed (× 10)"), lines)
