@@ -17,6 +17,7 @@ __version__ = "0.1.0"
 _HOMES = {
     "monochord.pipeline": ("check", "doctor", "fit", "fit_many", "spectrum", "target"),
     "monochord.runs": ("extend", "resume", "sample"),
+    "monochord.reuse": ("refit",),
     "monochord.store": ("open_store",),
     "monochord.groups": ("add_groups",),
     "monochord.reports": ("report",),
@@ -26,7 +27,7 @@ _HOMES = {
     "monochord.estimate": ("Estimate",),
     "monochord.fits": (
         "Advi", "BatchMatch", "DeterministicAdvi", "FitResult", "FitStatus", "Given", "Laplace", "NaturalGradient", "Pathfinder",
-        "Staged",
+        "Staged", "load",
     ),
     "monochord.gaussian": ("Gaussian",),
     "monochord.metrics": (
@@ -34,12 +35,13 @@ _HOMES = {
     ),
     "monochord.summaries": ("R_HAT_LIMIT", "doubts", "is_trustworthy", "summary"),
 }  # fmt: skip
-_MODULES = ("plot",)  # themselves public
+_MODULES = ("export", "plot")  # themselves public
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 _HOME_OF |= {name: f"monochord.{name}" for name in _MODULES}
 __all__ = sorted(_HOME_OF)  # pyright: ignore[reportUnsupportedDunderAll]
 
 if TYPE_CHECKING:
+    from monochord import export as export
     from monochord import plot as plot
     from monochord._arviz import write_netcdf as write_netcdf
     from monochord.comparison import Comparison as Comparison
@@ -61,6 +63,7 @@ if TYPE_CHECKING:
     from monochord.fits import NaturalGradient as NaturalGradient
     from monochord.fits import Pathfinder as Pathfinder
     from monochord.fits import Staged as Staged
+    from monochord.fits import load as load
     from monochord.gaussian import Gaussian as Gaussian
     from monochord.groups import add_groups as add_groups
     from monochord.metrics import Dense as Dense
@@ -77,6 +80,7 @@ if TYPE_CHECKING:
     from monochord.pipeline import spectrum as spectrum
     from monochord.pipeline import target as target
     from monochord.reports import report as report
+    from monochord.reuse import refit as refit
     from monochord.runs import extend as extend
     from monochord.runs import resume as resume
     from monochord.runs import sample as sample
@@ -88,6 +92,8 @@ if TYPE_CHECKING:
 
 
 def __getattr__(name: str):
+    if name in _MODULES:
+        return _import_module(f"monochord.{name}")
     if name not in _HOME_OF:
         raise AttributeError(f"module 'monochord' has no attribute {name!r}")
     started = _perf_counter()

@@ -1,17 +1,16 @@
 """Summaries, and the DataTree and netCDF files that ArviZ reads, by its schema."""
 
-import contextlib
 import datetime
 import json
 import os
-import tempfile
 import warnings
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from monochord.errors import DataError, OutputError
+from monochord.errors import DataError
+from monochord.files import check_output, write_whole
 from monochord.mixing import bulk_tail_and_r_hat
 
 INTERVAL = 0.94  # ArviZ's long-standing default
@@ -137,38 +136,6 @@ def add_unconstrained(tree, x: np.ndarray, names: tuple[str, ...]) -> None:
     tree["unconstrained_posterior"] = xarray.DataTree(xarray.Dataset({"x": variable}))
 
 
-def check_output(path: str | os.PathLike, force: bool = False) -> Path:
-    """Where a result may be written, links resolved; asked before hours of work.
-
-    **Raises** `OutputError` when it exists (without `force`), is a folder or a device, or its folder is
-    missing or not writable.
-    """
-    try:
-        path = Path(path).resolve()
-        if path.is_dir():
-            raise OutputError(
-                f"the output `{path}` is a folder. A result is one file. Name a file in it, such as `{path / 'posterior.nc'}`."
-            )
-        if path.exists() and not path.is_file():
-            raise OutputError(f"the output `{path}` is a device or a pipe. A result is a regular file. Name one.")
-        if path.exists() and not force:
-            raise _exists(path)
-        if not path.parent.is_dir():
-            raise OutputError(
-                f"the folder `{path.parent}` of the output does not exist. Nothing can be written there. Create it, or name another."
-            )
-        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".monochord-"):
-            pass
-    except (OSError, RuntimeError) as error:
-        if isinstance(error, OutputError):
-            raise
-        reason = getattr(error, "strerror", None) or error
-        raise OutputError(
-            f"the output `{path}` is not writable ({reason}). The result needs a place. Change permissions, or name another."
-        ) from None
-    return path
-
-
 def write_netcdf(tree, path: str | os.PathLike, force: bool = False) -> None:
     """Write the DataTree, all or nothing.
 
@@ -178,29 +145,7 @@ def write_netcdf(tree, path: str | os.PathLike, force: bool = False) -> None:
     `path` is untouched.
     """
     path = check_output(path, force)
-    write_file(tree.to_netcdf(None, engine="h5netcdf"), path, force)
-
-
-def write_file(content: bytes | memoryview, path: str | os.PathLike, force: bool = False) -> None:
-    """Write `content` under a temporary name in the same folder, sync, and move it into place: all or nothing.
-
-    **Raises** `OutputError` as `write_netcdf` does.
-    """
-    path = check_output(path, force)
-    temporary = path.with_name(f".monochord-{os.getpid()}.part")
-    try:
-        with open(temporary, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except OSError as error:
-        raise OutputError(
-            f"writing `{path}` failed: {error.strerror or error}. The old file, if any, is untouched. Free space or name another place."
-        ) from error
-    finally:
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
+    write_whole(path, tree.to_netcdf(None, engine="h5netcdf"))
 
 
 def read_netcdf(path: str | os.PathLike):
@@ -225,9 +170,3 @@ def read_netcdf(path: str | os.PathLike):
         if group not in found.children:
             raise DataError(f"the file `{path}` has no group `{group}`. A run of Monochord has one. Check the file.")
     return found
-
-
-def _exists(path: Path) -> OutputError:
-    return OutputError(
-        f"the output `{path}` exists. It may hold an earlier result. Name another file, or pass --force to replace it."
-    )

@@ -20,6 +20,11 @@ def check_belongs(result: FitResult, chosen: AbstractTarget) -> None:
             f"`fit` belongs to another target: its first coordinates are {result.names[:3]}, the target's {chosen.names[:3]}. "
             "A metric only makes sense on its own coordinates. Fit this target."
         )
+    if result.map is not None and isinstance(chosen, HostTarget):
+        raise OptionError(
+            "`fit` has a map, and this target's functions lie outside JAX. A map moves points inside compiled functions. Fit this "
+            "target without maps."
+        )
 
 
 def gaussian_of(result: FitResult) -> Gaussian:
@@ -31,6 +36,19 @@ def gaussian_of(result: FitResult) -> Gaussian:
             "sample. Give every parameter a proper prior, and check that the density falls off in all directions."
         )
     return result.gaussian
+
+
+def start_of(chosen: AbstractTarget, start: FitResult | Gaussian | None) -> Gaussian | None:
+    """The Gaussian to begin a fit with. **Raises** `OptionError` for one of other coordinates."""
+    if isinstance(start, FitResult):
+        check_belongs(start, chosen)
+        return gaussian_of(start)
+    if start is not None and start.dim != chosen.dim:
+        raise OptionError(
+            f"`start` has {start.dim} coordinates, but the target has {chosen.dim}. It must describe all unconstrained "
+            "coordinates. Pass one of that size, or leave it out."
+        )
+    return start
 
 
 def no_start_message(result: FitResult, initial, chosen: AbstractTarget) -> str:

@@ -50,7 +50,7 @@ def confirmed(key: Key, target: AbstractTarget, fit: FitResult) -> tuple[FitResu
             return fit, cost, ""
     measured = fits.run(fold_key(key, 1), target, fits.Given(fit.gaussian))
     cost += measured.cost
-    if RANKS[measured.verdict] > RANKS[fit.verdict] or _is_worse(measured, fit):
+    if not holds(measured, fit):
         return None, cost, (
             f'The fit handed over says "{fit.verdict}", but measured on this target its score residual is '
             f"{measured.score_residual} and the verdict \"{measured.verdict}\": it is not used, and a new one was made."
@@ -59,6 +59,11 @@ def confirmed(key: Key, target: AbstractTarget, fit: FitResult) -> tuple[FitResu
         measured, cost=fit.cost, seed=fit.seed, modes=fit.modes, choices=fit.choices, map=fit.map
     )
     return kept, cost, ""
+
+
+def holds(measured: FitResult, fit: FitResult) -> bool:
+    """Whether a fit, `measured` again on another target, is there about as good as it was where it was made."""
+    return RANKS[measured.verdict] <= RANKS[fit.verdict] and not _is_worse(measured, fit)
 
 
 def _is_worse(measured: FitResult, fit: FitResult) -> bool:

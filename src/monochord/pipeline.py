@@ -14,11 +14,12 @@ from monochord.arguments import (
     no_start_message,
     note_precision,
     resolved_seed,
+    start_of,
 )
 from monochord.arrays import host_generator, named_key
 from monochord.cost import Cost
 from monochord.diagnosis import diagnose
-from monochord.errors import ModelError
+from monochord.errors import ModelError, OptionError
 from monochord.fits import FitResult, FitStatus, Staged
 from monochord.gaussian import Gaussian
 from monochord.mapping import in_coordinates_of, with_map
@@ -107,6 +108,7 @@ def fit(
     algorithm: fits.AbstractFit | None = None,
     family: str | None = None,
     initial=None,
+    start: FitResult | Gaussian | None = None,
     max_steps: int = fits.MAX_STEPS,
     maps: bool = False,
     progress: bool | Callable | Reporter | None = None,
@@ -115,7 +117,8 @@ def fit(
     """Fit a Gaussian whose covariance serves as the metric.
 
     `family` is "dense", "diagonal" or "low_rank" (by dimension where None); `algorithm` overrides it.
-    `initial` gives unconstrained starts, shape (dim,) or (n, dim). `progress` is True, False, a function of
+    `initial` gives unconstrained starts, shape (dim,) or (n, dim); `start` is an earlier fit of the same parameters, or a
+    `Gaussian`, from which the default algorithm goes on without a search, along the map of that fit where it has one. `progress` is True, False, a function of
     `StepInfo`, or None: a bar where standard error is a terminal. Never raises because the algorithm did
     not arrive: look at `status` and `verdict`. With `maps=True` the default
     algorithm, where the linear fit is refused or leaves much of the score unexplained, also looks for a map that takes out
@@ -130,15 +133,24 @@ def fit(
     report = reporter(progress)
     seed = resolved_seed(seed, report)
     if algorithm is None:
-        looks_for_map = maps and initial is None
-        return fitted(chosen, seed, algorithm_for(family), initial, max_steps, report, looks_for_map=looks_for_map)
+        along = start if isinstance(start, FitResult) and start.map is not None else None
+        looks_for_map = maps and initial is None and along is None
+        chosen_algorithm = algorithm_for(family, start_of(chosen, start))
+        return fitted(
+            chosen, seed, chosen_algorithm, initial, max_steps, report, looks_for_map=looks_for_map, along=along
+        )  # fmt: skip
+    if start is not None:
+        raise OptionError(
+            f"`start` and `algorithm` are both given. A start is part of an algorithm. Pass `{type(algorithm).__name__}"
+            "(start=...)` where it takes one."
+        )
     return fitted(chosen, seed, algorithm, initial, max_steps, report)
 
 
-def algorithm_for(family: str | None) -> fits.AbstractFit:
+def algorithm_for(family: str | None, start: Gaussian | None = None) -> fits.AbstractFit:
     """The default algorithm. **Raises** `OptionError` for an unknown family."""
     check_choice("family", family, (None, *FAMILIES))
-    return Staged() if family is None else Staged(family=FAMILIES[family]())
+    return Staged(start=start) if family is None else Staged(family=FAMILIES[family](), start=start)
 
 
 def fitted(
@@ -151,14 +163,20 @@ def fitted(
     state: fits.Checkpoint | None = None,
     checkpoint: Callable[[fits.Checkpoint], None] | None = None,
     looks_for_map: bool = False,
+    along: FitResult | None = None,
 ) -> FitResult:
-    """`fit` with everything decided: begun, or taken up at `state`; `checkpoint` sees such states after every step."""
+    """`fit` with everything decided: begun, or taken up at `state`; `checkpoint` sees such states after every step.
+
+    `along` is a fit whose map gives the coordinates.
+    """
     started = time.perf_counter()
+    coordinates, starts = in_coordinates_of(chosen, along), flat_initial(chosen, initial)
     with report:
         result = fits.run(
-            named_key(seed, "fit"), chosen, algorithm, initial=flat_initial(chosen, initial), max_steps=max_steps,
-            state=state, callback=report.fit_step, checkpoint=checkpoint,
+            named_key(seed, "fit"), coordinates, algorithm, max_steps=max_steps, state=state, callback=report.fit_step,
+            initial=coordinates.from_unconstrained(starts) if starts is not None else None, checkpoint=checkpoint,
         )  # fmt: skip
+        result = result if along is None else dataclasses.replace(result, map=along.map)
         if looks_for_map:
             result = with_map(named_key(seed, "map"), chosen, result, algorithm, report.fit_step)
         report.fit_done(result)

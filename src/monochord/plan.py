@@ -140,7 +140,7 @@ def plan(
         num_chains=options.chains,
         num_draws=options.most_draws(gaussian.dim, in_memory),
         kernel=options.kernel,
-        target_accept=options.target_accept or _accept(fit),
+        target_accept=options.target_accept or wanted_acceptance(fit),
         raises_accept=options.target_accept is None,
         has_walls=fit is not None and fit.draws is not None and bool(np.mean(~fit.draws.finite()) > WALLS),
         max_tree_depth=options.max_tree_depth,
@@ -161,7 +161,8 @@ def plan(
     return settings, chosen, believed
 
 
-def _accept(fit: FitResult | None) -> float:
+def wanted_acceptance(fit: FitResult | None) -> float:
+    """The mean acceptance to aim at, by the verdict on a fit."""
     if fit is None or fit.verdict == "trust":
         return ACCEPT
     if fit.verdict == "do not use":

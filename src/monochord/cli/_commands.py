@@ -2,16 +2,29 @@
 
 import json as json_module
 import sys
+import tempfile
 from pathlib import Path
 
 import typer
 
 import monochord as mc
 from monochord import reports
-from monochord._arviz import check_output, read_netcdf
+from monochord._arviz import read_netcdf
 from monochord.cli import _print
-from monochord.cli._common import check_report, checked, chosen_seed, load, plain, prepare, quiet, write_report
+from monochord.cli._common import (
+    check_report,
+    checked,
+    chosen_seed,
+    given_fit,
+    load,
+    plain,
+    prepare,
+    quiet,
+    write_report,
+)
 from monochord.cli._model_file import load_target
+from monochord.errors import OptionError, OutputError
+from monochord.files import check_output
 from monochord.settings import check_choice, check_count, check_fraction
 
 
@@ -32,24 +45,76 @@ def doctor(model, data, *, seed, json, compile_cache) -> None:
         raise typer.Exit(3)
 
 
-def fit(model, data, *, seed, metric, json, progress, compile_cache, report=None) -> None:
+def fit(
+    model, data, *, seed, metric, json, progress, compile_cache, save=None, force=False, start=None, report=None
+) -> None:
     """`monochord fit`."""
     family, seed, say = _family(metric), chosen_seed(seed), _print.speaker(json)
+    if save is not None:
+        check_output(save, force, "fit.npz")
     check_report(report)
+    begin = given_fit(start)
     with quiet(json):
         target = load(model, data, compile_cache)
         say(f"seed {seed}")
         findings = checked(target, seed, say)
-        result = mc.fit(target, seed=seed, family=family, progress=progress)
+        result = mc.fit(target, seed=seed, family=family, start=begin, progress=progress)
         if not json:
             _print.fit(result)
+        saved = _save(result, save, force, say)
         page = write_report(report, result, target, model, seed, say, findings=findings)
     if json:
-        print(json_module.dumps({"findings": plain(findings), **_print.fit_record(result), **page}))
+        print(json_module.dumps({"findings": plain(findings), **_print.fit_record(result), **saved, **page}))
 
 
-def spectrum(model, data, *, seed, metric, target_accept, at, json, progress, compile_cache, report=None) -> None:
+def refit(saved, model, data, *, seed, json, compile_cache, save=None, force=False) -> None:
+    """`monochord refit`."""
+    seed, say = chosen_seed(seed), _print.speaker(json)
+    if save is not None:
+        check_output(save, force, "fit.npz")
+    old = mc.load(saved)
+    with quiet(json):
+        target = load(model, data, compile_cache)
+        say(f"seed {seed}")
+        findings = checked(target, seed, say)
+        result = mc.refit(old, target, seed=seed)
+        if not json:
+            _print.fit(result)
+        written = _save(result, save, force, say)
+    if json:
+        print(json_module.dumps({"findings": plain(findings), **_print.fit_record(result), **written}))
+
+
+def export(saved, to, out, *, model, data, parameters, force, json, options) -> None:
+    """`monochord export`."""
+    check_choice("to", to, ("cmdstan", "advanced_hmc", "plain"))
+    if to != "cmdstan" and (model or data or parameters):
+        raise OptionError(f"--model, --data and --parameters are for CmdStan, not for {to}. Leave them out.")
+    fit = mc.load(saved)
+    if to == "cmdstan":
+        target = None
+        if model is not None:
+            with quiet(json):
+                target = load(model, data, True)
+        wanted = [name.strip() for name in parameters.split(",")] if parameters else None
+        made = mc.export.to_cmdstan(fit, target, parameters=wanted, **options)
+    else:
+        made = getattr(mc.export, f"to_{to}")(fit, **options)
+    written = made.write(out, force)
+    if json:
+        print(
+            json_module.dumps({"written": [str(path) for path in written], "note": made.note, "caution": made.caution})
+        )
+    else:
+        print(made)
+        print("\n".join(["", *(f"written to {path}" for path in written)]))
+
+
+def spectrum(
+    model, data, *, seed, metric, target_accept, at, json, progress, compile_cache, fit=None, report=None
+) -> None:
     """`monochord spectrum`."""
+    loaded = given_fit(fit)
     family, seed, say = _family(metric), chosen_seed(seed), _print.speaker(json)
     check_fraction("target_accept", target_accept)
     check_choice("at", at, ("fit", "mean"))
@@ -58,7 +123,7 @@ def spectrum(model, data, *, seed, metric, target_accept, at, json, progress, co
         target = load(model, data, compile_cache)
         say(f"seed {seed}")
         findings = checked(target, seed, say)
-        result = mc.fit(target, seed=seed, family=family, progress=progress)
+        result = loaded or mc.fit(target, seed=seed, family=family, progress=progress)
         figures = mc.spectrum(target, result, seed=seed, target_accept=target_accept, at=at)
         if not json:
             _print.fit(result)
@@ -124,6 +189,23 @@ def report(run: Path, model: Path | None, data, *, output: Path, force: bool, js
         print(json_module.dumps({"report": str(path), "bytes": path.stat().st_size}))
     else:
         print(f"report written to {path}")
+
+
+def _save(result, path: Path | None, force: bool, say) -> dict:
+    """Save a fit, if wanted; if that fails, to the temporary folder, so that nothing computed is lost. What --json says of it."""
+    if path is None:
+        return {}
+    try:
+        written = result.save(path, force)
+    except OutputError as error:
+        rescue = Path(tempfile.mkdtemp(prefix="monochord-")) / "fit.npz"
+        try:
+            result.save(rescue)
+        except OutputError:
+            raise error from None
+        raise OutputError(f"{error} The fit was saved to `{rescue}` instead.") from None
+    say(f"saved to {written}")
+    return {"saved": str(written)}
 
 
 def _family(metric: str) -> str | None:

@@ -57,6 +57,11 @@ def checked(target, seed: int, say):
     return findings
 
 
+def given_fit(path: Path | None):
+    """The fit in a file, read before any work."""
+    return mc.load(path) if path is not None else None
+
+
 def check_report(path: Path | None) -> None:
     if path is not None:
         reports.check_place(path)

@@ -22,6 +22,7 @@ NEXT = """monochord fits a metric, shows what it is worth, and samples. What to 
   monochord fit model.py --data data.json           only the fit and its verdict
   monochord spectrum model.py --data data.json      what the metric is worth, before you draw
   monochord report run.nc model.py                  one HTML page about a run
+  monochord export fit.npz --to plain --out folder  the metric for another sampler, from `fit --save fit.npz`
   monochord sample --help                           options, examples, exit codes
   monochord --install-completion                    completion in your shell
 """
@@ -38,6 +39,7 @@ Seed = Annotated[Optional[int], typer.Option(help="Seed; drawn from the system a
 Json = Annotated[bool, typer.Option("--json", help="One JSON object on standard output, nothing else there.")]
 Progress = Annotated[bool, typer.Option("--progress/--no-progress", help="Progress on standard error.")]
 Cache = Annotated[bool, typer.Option("--compile-cache/--no-compile-cache", help="Keep compiled programs in the user's cache folder.")]  # fmt: skip
+Fit = Annotated[Optional[Path], typer.Option("--fit", help="A fit saved by `monochord fit --save`, of the same parameters, in place of a new one.", show_default=False)]  # fmt: skip
 Report = Annotated[Optional[Path], typer.Option("--report", help="Write one HTML page about it here; an earlier report is replaced.", show_default=False)]  # fmt: skip
 Metric = Annotated[str, typer.Option(help="auto, identity, diagonal, dense or low_rank.")]
 Store = Annotated[Optional[Path], typer.Option(help="New folder to which draws stream; see `monochord resume`.", show_default=False)]  # fmt: skip

@@ -9,10 +9,11 @@ from pathlib import Path
 import typer
 
 import monochord as mc
-from monochord._arviz import check_output, write_netcdf
+from monochord._arviz import write_netcdf
 from monochord.cli import _invocation, _print
-from monochord.cli._common import check_report, checked, chosen_seed, load, plain, quiet, write_report
+from monochord.cli._common import check_report, checked, chosen_seed, given_fit, load, plain, quiet, write_report
 from monochord.errors import OptionError, OutputError
+from monochord.files import check_output
 from monochord.plan import SampleOptions
 from monochord.runs import origin_of, stored_where
 
@@ -35,12 +36,15 @@ class _Wanted:
 
 def sample(
     model, data, *, output, force, json, progress, compile_cache, seed, options=None, show_spectrum=False, no_fit=False,
-    report=None, store=None,
+    fit=None, report=None, store=None,
 ) -> None:  # fmt: skip
     """`monochord sample`, and `monochord demo` with its spectrum shown."""
     options, wanted = options or {}, _Wanted(output, force, json, report)
     seed, say = chosen_seed(seed), _print.speaker(json)
     SampleOptions(**options)  # refused before any work
+    if fit is not None and no_fit:
+        raise OptionError("--fit and --no-fit are both given. One uses a fit, the other none. Leave one out.")
+    loaded = given_fit(fit)
     wanted.check()
     stored, command = stored_where(**store) if store is not None else None, _invocation.command(seed)
     if stored is not None:
@@ -50,7 +54,7 @@ def sample(
         target = load(model, data, compile_cache)
         say(f"seed {seed}")
         findings = checked(target, seed, say)
-        result, figures = (False if no_fit else None), None
+        result, figures = (False if no_fit else loaded), None
         if show_spectrum:
             result = mc.fit(target, seed=seed, progress=progress)
             figures = mc.spectrum(target, result, seed=seed)

@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 from scipy.stats import t
 
-from monochord._arviz import check_output
 from monochord.comparison._reference import Reference
 from monochord.errors import OutputError
 from monochord.estimate import Estimate
+from monochord.files import check_output
 
 METRICS = ("identity", "diagonal", "variational")
 HELPS, HARMS = 0.9, 1.0 / 0.9  # ratios closer to 1 than a tenth are called no difference

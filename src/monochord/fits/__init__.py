@@ -4,6 +4,7 @@ from monochord.fits._advi import Advi
 from monochord.fits._base import AbstractFit, AbstractFitState, FitStatus, Mode, Repairs, Scored, StepInfo
 from monochord.fits._batch_match import BatchMatch
 from monochord.fits._deterministic import DeterministicAdvi
+from monochord.fits._file import load
 from monochord.fits._given import Given
 from monochord.fits._match import match
 from monochord.fits._mode import Laplace
@@ -34,6 +35,7 @@ __all__ = [
     "Staged",
     "StepInfo",
     "default_family",
+    "load",
     "match",
     "run",
 ]

@@ -1,7 +1,9 @@
 """The one loop over a fit's steps, and what it returns."""
 
 import dataclasses
+import os
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -79,6 +81,18 @@ class FitResult:
         """Draws of `gaussian` with the target's log densities and scores there, those of the closing check."""
         best = getattr(self.state, "best", None)
         return self.state.check if best is not None and best.gaussian is self.gaussian else None
+
+    def save(self, path: str | os.PathLike, force: bool = False) -> Path:
+        """Write the fit to one file, all or nothing; `mc.load` reads it back bit for bit. Returns where it lies.
+
+        The file is an NPZ with a JSON head, described in SCHEMA.md; nothing in it is pickled. Not kept is the inner state
+        of an algorithm that has not finished: a loaded fit cannot be resumed, only serve as a start.
+
+        **Raises** `OutputError` where a file exists (without `force`) or cannot be written; what stood there is untouched.
+        """
+        from monochord.fits._file import save
+
+        return save(self, path, force)
 
     def furthest(self) -> tuple[str, float]:
         """The parameter with the largest mean or scale, unconstrained, and its size: the evidence of a divergence."""

@@ -89,7 +89,8 @@ class Staged(AbstractFit):
     """The staged score-based fit on any family. `family=None` chooses by dimension.
 
     `num_starts` descents run side by side from uniform(−2, 2) about the target's centre (Stan's
-    default for unconstrained starts). `tolerance` is the score residual at which the fit has converged.
+    default for unconstrained starts). `tolerance` is the score residual at which the fit has converged. With a `start`
+    (a fit of other data, say) it begins at stage 4.
     """
 
     family: AbstractFamily | None = None
@@ -97,6 +98,7 @@ class Staged(AbstractFit):
     tolerance: float = eqx.field(static=True, default=0.02)
     max_descent_steps: int = eqx.field(static=True, default=100)
     check_pairs: int = eqx.field(static=True, default=64)
+    start: Gaussian | None = None
 
     def init(self, key: Key, target: AbstractTarget, initial=None) -> StagedState:
         """Evaluate starts: those given in `initial` (shape (n, dim)), or `num_starts` random ones.
@@ -104,7 +106,7 @@ class Staged(AbstractFit):
         Where no random start is finite, three times as many are tried in ever smaller boxes.
         """
         rng = host_generator(key, 0)
-        fields = opening(rng, target, self._family(target), "descent", self.num_starts, initial, None)
+        fields = opening(rng, target, self._family(target), "full", self.num_starts, initial, self.start)
         middle = target.center if initial is None else np.atleast_2d(np.asarray(initial, dtype=np.float64))[0]
         small = Gaussian(np.asarray(middle, np.float64), DiagonalMetric(np.full(target.dim, CAUTIOUS_SCALE)))
         if isinstance(self._family(target), Dense) and len(fields["searches"]) > 1:

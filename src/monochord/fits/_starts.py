@@ -187,5 +187,5 @@ def described(stage: str, state: State) -> tuple[State, StepInfo]:
         state.cost.gradients,
         evidence.elbo if evidence else None,
         evidence.residual if evidence else None,
-        -min(search.potential for search in state.searches) if stage == "descent" else None,
+        float(-min(search.potential for search in state.searches)) if stage == "descent" else None,
     )

@@ -5,10 +5,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 from monochord import pipeline
-from monochord._arviz import SummaryRow, check_output, write_file
+from monochord._arviz import SummaryRow
 from monochord.arguments import check_belongs
 from monochord.continuation import remembered
 from monochord.errors import OptionError, OutputError
+from monochord.files import check_output, write_whole
 from monochord.fits import FitResult
 from monochord.reports._material import gather
 from monochord.reports._page import GENERATOR, page
@@ -68,7 +69,7 @@ def report(
     if target is not None and data is not None:
         _check_same(data, target)
     material = gather(data, fit, target, spectrum, findings, rows, seed, title, command)
-    write_file(page(material).encode("utf-8"), place, force=True)
+    write_whole(place, page(material).encode("utf-8"))
     return place
 
 

@@ -1,6 +1,6 @@
 """What do we sample? Targets: a flat log density with names, from a JAX function or a NumPyro model."""
 
-from monochord.targets._base import AbstractTarget, output_name, with_data
+from monochord.targets._base import AbstractTarget, output_name, scalar_names, with_data
 from monochord.targets._callable import CallableTarget, callable_target
 from monochord.targets._check import Finding, Findings, check_signature, check_target
 from monochord.targets._dispatch import make_target
@@ -48,6 +48,7 @@ __all__ = [
     "numpy_target",
     "numpyro_target",
     "output_name",
+    "scalar_names",
     "raise_failure",
     "refused",
     "running",
