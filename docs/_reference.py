@@ -27,6 +27,7 @@ from sphinx.util.docutils import SphinxDirective
 log = logging.getLogger(__name__)
 PUBLIC_MODULES = ("monochord", "monochord.testing", "monochord.spectra")
 SHORT = "mc."  # how pages call the package
+LONGEST_DEFAULT = 70  # characters; a note of several sentences is no signature
 NOT_RUN = "*Not executed"  # how the line before Python that is no cell begins
 MODULE_PATH = re.compile(r"\b(?:[a-z_]\w*\.)+(?=[A-Za-z_])")  # monochord.fits._base.FitResult → FitResult
 
@@ -71,7 +72,11 @@ def _module_text(module: str) -> str:
         parts += [f"## {title}", *(_entry(f"{module}.{name}", value) for name, value in sorted(members.items()))]
     for value in own.values():
         if isinstance(value, ModuleType):
-            parts += [f"## {value.__name__}", _markdown(inspect.getdoc(value) or "")]
+            parts += [
+                f"## {value.__name__}",
+                f"```{{py:module}} {value.__name__}\n```",
+                _markdown(inspect.getdoc(value) or ""),
+            ]
             parts += [_entry(f"{value.__name__}.{inner}", getattr(value, inner)) for inner in sorted(value.__all__)]
     return "\n\n".join(parts)
 
@@ -193,7 +198,8 @@ class _Shown:
     def __repr__(self) -> str:
         if callable(self.value) or not isinstance(self.value, str | int | float | bool | tuple | type(None)):
             return "..."
-        return repr(self.value)
+        shown = repr(self.value)
+        return shown if len(shown) <= LONGEST_DEFAULT else "..."
 
 
 class LinkNames(SphinxTransform):

@@ -227,3 +227,11 @@ def ratios(ours: str) -> Table:
         mean = "–" if score["mean"] is None else f"{score['mean']:.3f}"
         lines.append([peer, mean, len(score["ratios"]), len(score["left_out"]), failed])
     return table(("peer", "our cost / its cost", "problems", "left out, as it failed", "ours failed (× 10)"), lines)
+
+
+def receivers() -> Table:
+    """Leapfrogs a draw of each receiver of an exported metric, ours beside them, and what it needs without one."""
+    heads = ("receiver", "version", "leapfrogs with it", "ours", "without", "leapfrogs without")
+    columns = ("leapfrogs", "leapfrogs_ours", "without", "leapfrogs_without")
+    rows = csv_rows("exports.csv")
+    return table(heads, [[row["receiver"], str(row["version"]), *(row[name] for name in columns)] for row in rows])
