@@ -11,7 +11,7 @@ from benchmarks.runners._run import HAS_STATED_DRAWS, NUM_CHAINS, NUM_DRAWS, STA
 METRICS = ("auto", "dense", "diagonal", "low_rank", "identity")
 KERNELS = ("auto", "nuts", "hmc")
 METHODS = (*(f"{metric}/{kernel}" for metric in METRICS for kernel in KERNELS), "no_fit/auto")
-TARGET_ESS = 1000  # ours runs until it is reached: R-hat's noise is then well below the limit that rows are judged by
+TARGET_ESS = 1600  # ours runs until it is reached: R-hat's noise is then well below the limit that rows are judged by
 PACKAGES = ("monochord", "jax", "jaxlib", "blackjax", "equinox")
 
 
