@@ -1,19 +1,16 @@
 """Commands and their options."""
 
-import json as json_module
-import sys
 from pathlib import Path
 from typing import Annotated, Optional
 
 import typer
-from typer.core import TyperGroup
 
-from monochord.cli import _invocation
+from monochord.cli import _app_fits
+from monochord.cli._group import Group
 from monochord.cli._guard import guarded
 from monochord.cli._options import (
     DOCTOR_EXIT_CODES,
     EXIT_CODES,
-    NEXT,
     Block,
     Cache,
     Data,
@@ -31,38 +28,8 @@ from monochord.cli._options import (
     epilog,
 )
 
-
-class _Group(TyperGroup):
-    """Keeps the command line, and says what the parser refuses as JSON too, where that was asked for."""
-
-    def main(self, *args, **options):
-        given = options.get("args") or (args[0] if args else None)
-        _invocation.remember(given)
-        if "--json" not in (sys.argv[1:] if given is None else given):
-            return super().main(*args, **options)
-        try:
-            code = super().main(*args, **{**options, "standalone_mode": False})
-        except typer.Abort:
-            code = 130
-        except Exception as error:
-            if not hasattr(error, "format_message"):  # typer's and click's usage errors share it and no public base
-                raise
-            message = error.format_message()  # pyright: ignore[reportAttributeAccessIssue]
-            print(json_module.dumps({"error": message, "exit_code": 2}))
-            print(f"error: {message}", file=sys.stderr)
-            code = 2
-        sys.exit(code or 0)
-
-    def parse_args(self, ctx, args):
-        """Nothing asked for: what to do next, and no error."""
-        if not args and not ctx.resilient_parsing:
-            print(NEXT, end="")
-            ctx.exit(0)
-        return super().parse_args(ctx, args)
-
-
 app = typer.Typer(
-    cls=_Group,
+    cls=Group,
     help="Hamiltonian Monte Carlo made fast by a variational metric.",
     epilog=epilog(
         "monochord demo",
@@ -178,119 +145,7 @@ def resume(
         )  # fmt: skip
 
 
-@app.command(
-    epilog=epilog("monochord fit model.py --data data.json", "monochord fit model.py --metric low_rank --seed 1 --json")
-)
-def fit(
-    model: Model,
-    data: Data = None,
-    seed: Seed = None,
-    metric: Metric = "auto",
-    save: Annotated[
-        Optional[Path],
-        typer.Option("--save", help="File for the fit, for --fit and `monochord export`.", show_default=False),
-    ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace the saved file if it exists.")] = False,
-    start: Annotated[
-        Optional[Path],
-        typer.Option("--start", help="A saved fit of the same parameters to begin with.", show_default=False),
-    ] = None,
-    report: Report = None,
-    json: Json = False,
-    progress: Progress = True,
-    compile_cache: Cache = True,
-) -> None:
-    """Fit the Gaussian whose covariance is the metric; print its verdict."""
-    with guarded(model, json):
-        from monochord.cli import _commands
-
-        _commands.fit(
-            model, data, seed=seed, metric=metric, json=json, progress=progress, compile_cache=compile_cache, save=save,
-            force=force, start=start, report=report,
-        )  # fmt: skip
-
-
-@app.command(epilog=epilog("monochord refit fit.npz model.py --data new.json"))
-def refit(
-    saved: Annotated[Path, typer.Argument(help="A fit saved by `monochord fit --save`.", show_default=False)],
-    model: Model,
-    data: Data = None,
-    seed: Seed = None,
-    save: Annotated[
-        Optional[Path], typer.Option("--save", help="File for the measured fit.", show_default=False)
-    ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace the saved file if it exists.")] = False,
-    json: Json = False,
-    compile_cache: Cache = True,
-) -> None:
-    """Measure a saved fit on other data of the same parameters; print the verdict it has there."""
-    with guarded(model, json):
-        from monochord.cli import _commands
-
-        _commands.refit(saved, model, data, seed=seed, json=json, compile_cache=compile_cache, save=save, force=force)
-
-
-@app.command(
-    epilog=epilog(
-        "monochord spectrum model.py --data data.json", "monochord spectrum model.py --at mean --report spectrum.html"
-    )
-)
-def spectrum(
-    model: Model,
-    data: Data = None,
-    seed: Seed = None,
-    fit: Fit = None,
-    metric: Metric = "auto",
-    target_accept: Annotated[float, typer.Option(help="Acceptance for which step sizes are given.")] = 0.8,
-    at: Annotated[str, typer.Option(help="Where Hessians are taken: fit (averaged over its draws) or mean.")] = "fit",
-    report: Report = None,
-    json: Json = False,
-    progress: Progress = True,
-    compile_cache: Cache = True,
-) -> None:
-    """Show the frequencies under identity, diagonal and fitted metric."""
-    with guarded(model, json):
-        from monochord.cli import _commands
-
-        _commands.spectrum(
-            model, data, seed=seed, metric=metric, target_accept=target_accept, at=at, json=json, progress=progress,
-            compile_cache=compile_cache, fit=fit, report=report,
-        )  # fmt: skip
-
-
-@app.command(epilog=epilog("monochord export fit.npz --to cmdstan --out stan"))
-def export(
-    saved: Annotated[Path, typer.Argument(help="A fit saved by `monochord fit --save`.", show_default=False)],
-    to: Annotated[str, typer.Option("--to", help="cmdstan, advanced_hmc (Julia) or plain (NPZ and JSON).")],
-    out: Annotated[
-        Path, typer.Option("--out", "-o", help="Folder for the files; made if need be.", show_default=False)
-    ],
-    model: Annotated[
-        Optional[Path],
-        typer.Option("--model", help="The fit's model file; CmdStan's starts need it.", show_default=False),
-    ] = None,
-    data: Data = None,
-    parameters: Annotated[
-        Optional[str],
-        typer.Option(
-            help="For CmdStan: names in the order of the parameters block, with commas, where it is not the fit's.",
-            show_default=False,
-        ),
-    ] = None,
-    chains: Annotated[int, typer.Option(help="Number of starting points.")] = 4,
-    seed: Annotated[int, typer.Option(help="Seed of the starting points.")] = 0,
-    form: Annotated[str, typer.Option(help="auto, diagonal, dense, or low_rank (plain only).")] = "auto",
-    force: Annotated[bool, typer.Option("--force", help="Replace files that exist.")] = False,
-    json: Json = False,
-) -> None:
-    """Write a saved fit's metric, starts and step size as files for another program."""
-    with guarded(model or saved, json):
-        from monochord.cli import _commands
-
-        _commands.export(
-            saved, to, out, model=model, data=data, parameters=parameters, force=force, json=json,
-            options={"chains": chains, "seed": seed, "form": form},
-        )  # fmt: skip
+_app_fits.add_to(app)
 
 
 @app.command(epilog=DOCTOR_EXIT_CODES)
