@@ -14,6 +14,7 @@ from monochord.estimate import Estimate, mean_estimate
         (Estimate(-3.1415, 0.0512, 9), "-3.14 ± 0.05"),
         (Estimate(1234.5678, 23.0, 9), "1235 ± 23"),
         (Estimate(0.000123456, 0.0000021, 9), "0.0001235 ± 0.0000021"),
+        (Estimate(1202526208.0, 295268454.0, 9), "1.2e+09 ± 3e+08"),
         (Estimate(2.5, 0.0, 9), "2.5"),
         (Estimate(2.5, math.nan, 1), "2.5"),
         (Estimate(math.inf, 1.0, 9), "inf"),

@@ -2,9 +2,11 @@
 
 import sys
 import types
+import warnings
 
 import pytest
 
+from monochord.fits import StepInfo
 from monochord.progress import (
     Reporter,
     TerminalReporter,
@@ -58,3 +60,15 @@ def test_a_notebook_gets_a_live_line(monkeypatch):
     monkeypatch.setitem(sys.modules, "IPython", types.SimpleNamespace(get_ipython=lambda: shell()))
     assert in_notebook()
     assert isinstance(reporter(None), TerminalReporter)
+
+
+def test_a_notebook_without_widgets_gets_plain_lines(monkeypatch, capsys):
+    """Catches: a warning of `rich` at each refresh, where the package that shows its live line is absent."""
+    shell = type("ZMQInteractiveShell", (), {})
+    monkeypatch.setitem(sys.modules, "IPython", types.SimpleNamespace(get_ipython=lambda: shell()))
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with reporter(None) as report:
+            report.fit_step(StepInfo("full", 1, 128, None, None))
+    assert "128 gradients" in capsys.readouterr().err

@@ -24,6 +24,11 @@ class Estimate(NamedTuple):
             return f"{self.value:.4g}"
         if max(abs(self.value), abs(self.standard_error)) >= 1e10:
             return f"{self.value:.4g} ± {self.standard_error:.1g}"
+        if self.standard_error >= 1e4:  # whole numbers would show digits that are noise
+            digits = max(
+                1, math.floor(math.log10(max(abs(self.value), 1.0))) - math.floor(math.log10(self.standard_error)) + 2
+            )
+            return f"{self.value:.{digits}g} ± {self.standard_error:.2g}"
         decimals = max(0, 1 - math.floor(math.log10(abs(self.standard_error))))
         return f"{self.value:.{decimals}f} ± {self.standard_error:.{decimals}f}"
 

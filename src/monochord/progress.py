@@ -1,5 +1,6 @@
 """Progress on the terminal: one line for the fit, one for warm-up and sampling. Never on standard output."""
 
+import importlib.util
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -167,10 +168,17 @@ def reporter(progress) -> Reporter:
     if isinstance(progress, Reporter):
         return progress
     if progress is None:
-        return TerminalReporter(is_live=True) if sys.stderr.isatty() or in_notebook() else Reporter()
+        return TerminalReporter(is_live=_takes_live_line()) if sys.stderr.isatty() or in_notebook() else Reporter()
     if callable(progress):
         return CallbackReporter(progress)
-    return TerminalReporter(is_live=sys.stderr.isatty() or in_notebook()) if progress else Reporter()
+    return TerminalReporter(is_live=_takes_live_line()) if progress else Reporter()
+
+
+def _takes_live_line() -> bool:
+    """A terminal does, and a notebook with ipywidgets; without them `rich` warns at each refresh and shows nothing."""
+    if in_notebook():
+        return importlib.util.find_spec("ipywidgets") is not None
+    return sys.stderr.isatty()
 
 
 def in_notebook() -> bool:

@@ -50,7 +50,7 @@ def carried_out(target: AbstractTarget, request: Request, report: Reporter, stor
     options, seed = request.options, request.seed
     archive = None
     with report:
-        ahead = _compiled_ahead(target, request)
+        ahead = _compiled_ahead(target, request) if _makes_fit(request, store) else None
         known, cost, note = _fit_of(target, request, report, store)
         target = in_coordinates_of(target, known)
         starts = target.from_unconstrained(request.initial) if request.initial is not None else None
@@ -86,11 +86,22 @@ def carried_out(target: AbstractTarget, request: Request, report: Reporter, stor
     return None
 
 
+def _makes_fit(request: Request, store) -> bool:
+    """Whether a fit is yet to be made."""
+    if request.fit is not None:
+        return False
+    if store is None:
+        return True
+    from monochord.store import FITTED
+
+    return store.ledger.last(FITTED) is None
+
+
 def _compiled_ahead(target: AbstractTarget, request: Request):
     """The program that a trusted dense fit will sample with, where a fit is to be made; compiled beside it."""
     options = request.options
     is_likely = options.kernel in ("auto", "hmc") and options.metric in ("auto", "dense") and request.initial is None
-    if not is_likely or request.fit is not None or not isinstance(fits.default_family(target.dim), Dense):
+    if not is_likely or not isinstance(fits.default_family(target.dim), Dense):
         return None
     check_signature(target)
     metric = DenseMetric.from_covariance(np.eye(target.dim))

@@ -1,6 +1,7 @@
 """Checks of the options of public calls: one sentence each for what, why and how to mend it."""
 
 import math
+import os
 
 from monochord.errors import OptionError
 
@@ -34,3 +35,12 @@ def check_positive(name: str, value) -> None:
     """Finite and above zero."""
     if not isinstance(value, (int, float)) or not (math.isfinite(value) and value > 0):
         raise OptionError(f"`{name}={value}` is not a positive number. Pass one, or leave it out.")
+
+
+def check_no_path(verb: str, value) -> None:
+    """A result itself is wanted, where its path was given."""
+    if isinstance(value, (str, os.PathLike)):
+        raise OptionError(
+            f"`{verb}` was given the path `{os.fspath(value)}`, and it takes a result that is open. Pass `monochord.open_store(path)` "
+            "for a store, or `xarray.open_datatree(path, engine='h5netcdf')` for a netCDF file."
+        )

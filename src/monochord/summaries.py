@@ -5,11 +5,39 @@ import math
 
 from monochord._arviz import SummaryRow, summary_rows
 from monochord.convergence import ESS_LIMIT, R_HAT_LIMIT, r_hat_limit
+from monochord.settings import check_no_path
+
+MOST_PRINTED = 50
+HEADINGS = ["", "mean", "sd", "3 %", "97 %", "bulk ESS", "tail ESS", "R̂"]  # of the interval `INTERVAL`
 
 
-def summary(data) -> list[SummaryRow]:
-    """Mean, sd, 94 % equal-tailed interval, bulk and tail ESS and R̂ of every scalar of `data.posterior`."""
-    return summary_rows(data["posterior"].to_dataset())
+class Summary(list[SummaryRow]):
+    """A list of `SummaryRow` that prints as a table; of many rows, the first of each quantity."""
+
+    def __repr__(self) -> str:
+        quantities: dict[str, list[SummaryRow]] = {}
+        for row in self:
+            quantities.setdefault(row.name.partition("[")[0], []).append(row)
+        most = max(1, MOST_PRINTED // max(1, len(quantities))) if len(self) > MOST_PRINTED else len(self)
+        shown, left = [], []
+        for name, rows in list(quantities.items())[:MOST_PRINTED]:
+            shown += rows[:most]
+            left += [f"{len(rows) - most:,} of {name}"] if len(rows) > most else []
+        lines = _in_columns([HEADINGS, *map(_cells, shown)])
+        if len(quantities) > MOST_PRINTED:
+            left.append(f"{len(quantities) - MOST_PRINTED:,} quantities")
+        return "\n".join([*lines, *([f"not shown: {', '.join(left)}"] if left else [])])
+
+
+def summary(data) -> Summary:
+    """Mean, sd, 94 % equal-tailed interval, bulk and tail ESS and R̂ of every scalar of `data.posterior`.
+
+    The rows print as a table. It takes about a millisecond a scalar of 4 × 1000 draws.
+
+    **Raises** `OptionError` for a path: the result itself is wanted.
+    """
+    check_no_path("summary", data)
+    return Summary(summary_rows(data["posterior"].to_dataset()))
 
 
 def doubts(data, rows: list[SummaryRow]) -> list[str]:
@@ -83,3 +111,26 @@ def _limit(row: SummaryRow, num_chains: int) -> float:
 
 def _least_ess(row: SummaryRow) -> float:
     return min(row.ess_bulk, row.ess_tail)
+
+
+def _cells(row: SummaryRow) -> list[str]:
+    return [row.name, *map(_figure, row[1:5]), *map(_count, row[5:7]), f"{row.r_hat:.3f}"]
+
+
+def _figure(value: float) -> str:
+    return f"{value:.4g}"
+
+
+def _count(value: float) -> str:
+    return "nan" if math.isnan(value) else f"{value:,.0f}"
+
+
+def _in_columns(rows: list[list[str]]) -> list[str]:
+    """Names to the left, figures to the right."""
+    widths = [max(len(row[place]) for row in rows) for place in range(len(rows[0]))]
+    return [
+        "  ".join(
+            [row[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True))]
+        ).rstrip()
+        for row in rows
+    ]

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -129,6 +130,9 @@ def test_extending_another_model_is_refused(gaussian, seed):
     part = mc.sample(target, seed=seed, draws=20, progress=False)
     with pytest.raises(mc.OptionError, match="the model it began with"):
         mc.extend(part, funnel_target(DIM), draws=5)
+    for path in ("run.nc", Path("run.nc")):
+        with pytest.raises(mc.OptionError, match="the path .run.nc.*open_datatree"):
+            mc.extend(path, target, draws=5)
     del part["sampler_state"]
     with pytest.raises(mc.OptionError, match="no group `sampler_state`"):
         mc.extend(part, target, draws=5)

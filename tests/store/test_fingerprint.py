@@ -86,3 +86,16 @@ def test_what_jax_cannot_see_into_counts_by_its_source():
 
     assert _changed(hidden(one), hidden(one)) == set()
     assert _changed(hidden(one), hidden(other)) >= {"the source"}
+
+
+def test_a_terminal_or_a_notebook_changes_nothing(monkeypatch):
+    """Catches: colours that JAX puts into a printed trace there, so that a run begun in a script could not be resumed in
+    a notebook, or one begun on a terminal by a batch job."""
+    from jax._src import pretty_printer
+
+    monkeypatch.setattr(pretty_printer, "CAN_USE_COLOR", False)
+    plain = fingerprint(make_target())
+    monkeypatch.setattr(pretty_printer, "CAN_USE_COLOR", True)
+    closed = jax.make_jaxpr(lambda x: x + 1.0)(0.0)
+    assert "\x1b" in str(closed.jaxpr)
+    assert fingerprint(make_target()) == plain

@@ -4,6 +4,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+import monochord
 from monochord import DataError, ModelError, timing
 from monochord.targets import callable_target, check_signature, constrain_draws, evaluate
 from monochord.testing import TargetLaws
@@ -177,3 +178,25 @@ def test_observed_data_are_the_arrays():
     observed = target.observed_data()
     assert set(observed) == {"y", "scale"}
     np.testing.assert_array_equal(observed["y"], [1, 2, 3])
+
+
+def test_init_gets_arrays_where_data_are_lists():
+    """Catches: data from a JSON file, of which `init` cannot take the shape."""
+    target = callable_target_of_lists()
+    assert target.dim == 2
+    assert np.isfinite(float(target.log_density(target.center)))
+
+
+def callable_target_of_lists():
+    def log_density(params, X):
+        return -0.5 * jnp.sum((X @ params) ** 2)
+
+    return monochord.target(
+        log_density, init=lambda X: np.zeros(X.shape[1]), data={"X": [[1.0, 0.5], [0.0, 2.0], [1.0, 1.0]]}
+    )
+
+
+def test_a_density_without_init_is_told_what_it_lacks():
+    """Catches: a beginner's first mistake answered with NumPyro's words."""
+    with pytest.raises(monochord.ModelError, match="if it is a JAX log density of its parameters, pass `init=` too"):
+        monochord.target(lambda params: -0.5 * params["x"] ** 2)

@@ -27,10 +27,9 @@ def _console() -> Console:
 
 def findings(found, say, title: str = "model check") -> None:
     """The model check, a mark and a sentence each."""
-    marks = {"ok": "✓", "warning": "!", "error": "✗", "not checked": "–"}
     say(title)
-    for finding in found:
-        say(f"  {marks[finding.level]} {finding.name}: {finding.message}")
+    for line in str(found).splitlines():
+        say(f"  {line}")
 
 
 def fit(result) -> None:

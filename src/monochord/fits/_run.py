@@ -119,7 +119,7 @@ class FitResult:
             lines.append(f"map             {self.map.named(self.names)}")
         if self.choices:
             best = min(choice.score for choice in self.choices)
-            compared = ", ".join(f"{choice.name} {choice.score / best:.2f}" for choice in self.choices)
+            compared = ", ".join(f"{choice.name} {_ratio(choice.score / best)}" for choice in self.choices)
             lines.append(f"structure       {self._structure()} (predicted cost over the best: {compared})")
         for mode in self.modes:
             lines.append(f"mode            ELBO {mode.elbo}, about {mode.share:.1%} of the mass")
@@ -138,6 +138,10 @@ class FitResult:
             return "None"
         name, share = self.worst_coordinate
         return f"{name} ({share} of its score unexplained)"
+
+
+def _ratio(value: float) -> str:
+    return f"{value:.2f}" if value < 1000 else f"{value:.1e}"
 
 
 @dataclasses.dataclass(frozen=True)

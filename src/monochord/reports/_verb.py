@@ -13,7 +13,7 @@ from monochord.files import check_output, write_whole
 from monochord.fits import FitResult
 from monochord.reports._material import gather
 from monochord.reports._page import GENERATOR, page
-from monochord.settings import check_count
+from monochord.settings import check_count, check_no_path
 from monochord.spectra import Spectrum
 from monochord.targets import AbstractTarget
 
@@ -51,6 +51,7 @@ def report(
     written.
     """
     seed = check_count("seed", seed, 0, 2**63 - 1)
+    check_no_path("report", result)
     if isinstance(result, FitResult):
         data, fit = None, result
     elif "posterior" in getattr(result, "children", {}) and "sample_stats" in result.children:

@@ -25,7 +25,8 @@ class Ahead:
         self._spec, self._kind, self._program = spec, type(metric), None
         position: Any = Position(np.zeros(target.dim), np.zeros(()), np.zeros(target.dim))
         lowered = run_block.lower(target, metric, position, key, *plain_numbers(0, 0, 1.0, 1.0, 0.5), spec=spec)
-        self._thread = threading.Thread(target=self._compile, args=(lowered,), daemon=True)
+        # no daemon: a process that ends meanwhile waits for the compiler, which does not survive being cut off
+        self._thread = threading.Thread(target=self._compile, args=(lowered,))
         self._thread.start()
 
     def _compile(self, lowered) -> None:

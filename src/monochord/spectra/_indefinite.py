@@ -7,7 +7,7 @@ from monochord.estimate import Estimate
 from monochord.metrics import AbstractMetric
 from monochord.targets import AbstractTarget, hessian_products
 
-MAX_POINTS = 8
+MAX_POINTS = 8  # whose Hessians are looked at for a negative eigenvalue
 MAX_PRODUCTS = 8
 
 

@@ -9,7 +9,7 @@ from jaxtyping import Float
 JITTERS = (0.15, 0.25, 0.35, 0.5)
 SHARES = np.geomspace(0.4, 1.0, 16)  # of a quarter of the slowest period
 WIDE = 0.5  # covers half a period and more of every direction: right where nothing is known of the spectrum
-QUARTER_PERIOD = 0.5 * math.pi
+QUARTER_PERIOD = 0.5 * math.pi  # of an oscillator of frequency 1: the mean length of a trajectory
 
 
 class Trajectory(NamedTuple):

@@ -23,12 +23,14 @@ HOPELESS = 10.0  # times a limit: refused whatever its error, which is then of t
 # residual .5–.7, gain 1.5–2.3), horseshoe (1.0, .5–1.3, 1.7–2.6). Metrics that help have 1.0 too: centred slopes of 85
 # groups (gain 2.1–2.8), stochastic volatility (2.1–3.7), centred eight schools (7–11), Longley's regression (10⁹). Where
 # the gain was not looked at, one coordinate decides.
-MANY_INDEFINITE, WITH_RESIDUAL, WITH_COORDINATE = 0.75, 0.3, 0.75
-MIN_GAIN, MIN_GAIN_POOR = 1.6, 5.0
+MANY_INDEFINITE = 0.75  # share of draws at which the Hessian has a negative eigenvalue
+WITH_RESIDUAL, WITH_COORDINATE = 0.3, 0.75
+MIN_GAIN = 1.6  # of a metric over none, where many Hessians are indefinite
+MIN_GAIN_POOR = 5.0  # the same where the scores are poorly explained
 # Spread of log radius along rays over a Gaussian's 1/√(2 dim): .9 to 1.14 on regressions, GLMs and ODEs, 1.36 to 1.62 on a
 # Student t with 3 degrees of freedom in 50 dimensions.
-WIDE_RADIUS = 1.25
-NEGLIGIBLE_MASS = 1e-3
+WIDE_RADIUS = 1.25  # times the spread of log radius of a Gaussian: heavy tails
+NEGLIGIBLE_MASS = 1e-3  # share of a mode that may be left out
 TRUST_PARETO_K = 0.7  # above it importance ratios have no usable variance (Vehtari et al. 2024, JMLR 25(72))
 
 

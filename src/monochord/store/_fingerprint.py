@@ -72,7 +72,7 @@ def _entry(entry) -> str:
 
 def _of_jaxpr(function, target, x) -> str:
     closed = jax.make_jaxpr(function)(target, x)  # data are arguments, and no part of the trace
-    text = ADDRESS.sub("0x", str(closed.jaxpr))
+    text = ADDRESS.sub("0x", closed.jaxpr.pretty_print(use_color=False))  # JAX colours it on terminals and in notebooks
     return _hash(text, *(_of_array(value) for value in _constants(closed)))
 
 

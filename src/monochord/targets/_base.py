@@ -111,6 +111,21 @@ def split_data(data: Mapping[str, Any]) -> tuple[dict[str, Any], tuple[tuple[str
     return traced, tuple(sorted(static, key=lambda item: item[0]))
 
 
+def lists_as_arrays(data: Mapping[str, Any] | None) -> dict[str, Any]:
+    """`data` with lists of numbers as arrays, since JSON has no arrays; anything else stays as it is."""
+    return {name: _array_or_itself(value) for name, value in dict(data or {}).items()}
+
+
+def _array_or_itself(value):
+    if not isinstance(value, (list, tuple)):
+        return value
+    try:
+        array = np.asarray(value)
+    except ValueError:  # ragged
+        return value
+    return array if array.dtype.kind in "biuf" else value
+
+
 def with_data(target, data: Mapping[str, Any]):
     """`target` with other data of the same names, shapes and static values, so that nothing compiles anew.
 

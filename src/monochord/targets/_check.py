@@ -20,6 +20,9 @@ FAR_AXES = 16  # coordinates looked along, both ways
 Level = Literal["ok", "warning", "error", "not checked"]
 
 
+MARKS = {"ok": "✓", "warning": "!", "error": "✗", "not checked": "–"}
+
+
 @dataclasses.dataclass(frozen=True)
 class Finding:
     """The outcome of one check: its level and one or two sentences (evidence, and what to do)."""
@@ -38,6 +41,9 @@ class Findings(tuple[Finding, ...]):
         made = super().__new__(cls, findings)
         made.gradients = gradients
         return made
+
+    def __str__(self) -> str:
+        return "\n".join(f"{MARKS[finding.level]} {finding.name}: {finding.message}" for finding in self)
 
 
 @dataclasses.dataclass(frozen=True)

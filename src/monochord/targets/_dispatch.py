@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from monochord.errors import ModelError, OptionError
-from monochord.targets._base import AbstractTarget
+from monochord.targets._base import AbstractTarget, lists_as_arrays
 from monochord.targets._callable import callable_target
 from monochord.targets._labels import Labels
 from monochord.targets._numpy import numpy_target
@@ -66,7 +66,7 @@ def _start(init: Any, data: Mapping[str, Any] | None) -> Any:
             "a log density comes without `init`. The parameters' names and shapes come from it. Pass `init=`, for example "
             "init={'mu': 0.0} or init=np.zeros(3)."
         )
-    return init(**(data or {})) if callable(init) else init
+    return init(**lists_as_arrays(data)) if callable(init) else init
 
 
 def _host_functions(model: Any, gradient: Callable | bool | None) -> tuple[Callable, ...] | None:

@@ -8,7 +8,7 @@ import jax
 import numpy as np
 
 from monochord.errors import ModelError, MonochordError
-from monochord.targets._base import cut
+from monochord.targets._base import cut, lists_as_arrays
 from monochord.targets._callable import Structure, structure_of
 from monochord.targets._host import HostModel, HostTarget, host_target
 from monochord.targets._labels import Labels
@@ -36,7 +36,7 @@ def numpy_target(
 
     **Raises** `ModelError` where a function fails at `init` or returns another shape.
     """
-    structure, data = structure_of(init), dict(data or {})
+    structure, data = structure_of(init), lists_as_arrays(data)
     name = getattr(functions[0], "__name__", "log_density")
     both = partial(_both, functions, structure, data)
     quantities = partial(_quantities, constrain, structure, data)

@@ -1,5 +1,6 @@
 """`NumPyroTarget`: a NumPyro model, on NumPyro's own unconstrained coordinates."""
 
+import inspect
 from collections.abc import Callable, Mapping
 from typing import Any, final
 
@@ -83,6 +84,7 @@ def numpyro_target(
     except ImportError:
         raise MissingPackage("numpyro", "a model given without `init`", extra="numpyro") from None
     traced, static = split_data(data or {})
+    _check_call(model, {**traced, **dict(static)})
     shapes, observed, axes = _read_sites(model, traced, dict(static))
     check_names(shapes)
     sites = tuple(shapes.items())
@@ -147,6 +149,21 @@ def _read_sites(model, traced, static):
     with evaluating(model):
         jax.eval_shape(run, jax.random.key(0), traced)
     return shapes, tuple(observed), axes
+
+
+def _check_call(model: Callable, data: dict[str, Any]) -> None:
+    """**Raises** `ModelError` where `model` does not take `data` as its arguments."""
+    try:
+        inspect.signature(model).bind(**data)
+    except TypeError as error:
+        name = getattr(model, "__name__", "the model")
+        raise ModelError(
+            f"the model `{name}` cannot be called with the data {sorted(data) or '(none)'}: {error}. Without `init=` a function is "
+            "taken for a NumPyro model, called as `model(**data)`. Pass what it lacks as `data=`; if it is a JAX log density of "
+            "its parameters, pass `init=` too, for example init={'mu': 0.0}."
+        ) from error
+    except ValueError:  # a callable without a signature: its call will show
+        return
 
 
 def _plates_along(name: str, site) -> list[str]:
