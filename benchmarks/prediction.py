@@ -107,9 +107,9 @@ def along_modes(metric, fitted, x: np.ndarray) -> np.ndarray:
 
 def smallest_bulk_ess(x: np.ndarray) -> float:
     """Smallest bulk ESS over the coordinates of draws (chains, draws, dim)."""
-    from arviz_stats.base import array_stats
+    from monochord.mixing import bulk_ess
 
-    return min(float(array_stats.ess(x[:, :, i], chain_axis=0, draw_axis=1, method="bulk")) for i in range(x.shape[2]))
+    return float(np.min(bulk_ess(x)))
 
 
 def summary(rows: list[dict]) -> str:

@@ -60,14 +60,10 @@ def diagnose(
 ) -> Spectrum:
     """Spectrum of identity, best diagonal, fitted metric and `metrics`; see `monochord.spectrum`."""
     where = _where(key, target, gaussian, at, num_draws)
-    judged = {
-        "identity": identity_metric(target.dim),
-        "diagonal": best_diagonal(gaussian.metric),
-        "fitted": gaussian.metric,
-        **metrics,
-    }
-    if isinstance(gaussian.metric, DiagonalMetric):
-        del judged["diagonal"]
+    judged: dict[str, AbstractMetric] = {"identity": identity_metric(target.dim)}
+    if not isinstance(gaussian.metric, DiagonalMetric):  # else it is the fitted one
+        judged["diagonal"] = best_diagonal(gaussian.metric)
+    judged |= {"fitted": gaussian.metric, **metrics}
     _check_metrics(judged, target.dim)
     criteria = {
         name: cost_functional(metric, where.probes) if where.probes is not None else None

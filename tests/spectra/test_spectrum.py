@@ -67,6 +67,9 @@ def test_metrics_at_hand_are_rows(stiff, gaussian):
     rows = mc.spectrum(stiff, gaussian, metrics={"mine": mine}, seed=1)
     assert list(rows.rows) == ["identity", "diagonal", "fitted", "mine"]
     assert "mine" in str(rows)
+    fitted = Gaussian(gaussian.mean, DiagonalMetric(np.ones(DIM)))
+    named = mc.spectrum(stiff, fitted, metrics={"diagonal": mine}, seed=1)
+    assert list(named.rows) == ["identity", "fitted", "diagonal"], "a diagonal of the user's beside a fit that is one"
 
 
 def test_directions_carry_the_users_names(gaussian):
