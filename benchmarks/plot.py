@@ -73,7 +73,9 @@ def _label_costs(axes, problems: list[str]) -> None:
 
 
 def _label_failures(axes, methods: list[str], style: dict[str, dict]) -> None:
-    axes.set(xlim=(-0.7, len(methods) - 0.3), xlabel="× failed   · right\n– not installed here   blank: not run")
+    said = "× failed   · right\n– not here   blank: not run"
+    axes.set(xlim=(-0.7, len(methods) - 0.3))
+    axes.set_xlabel(said, fontsize=8)
     axes.set_xticks(range(len(methods)), methods, rotation=90, fontsize=7)
     axes.xaxis.tick_top()
     for label, method in zip(axes.get_xticklabels(), methods, strict=True):
