@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PYTEST_ARGS ?=
+# Whole processes are timed for the default and for each package's own warm-up.
+TIMED := monochord/auto/auto nutpie numpyro/diagonal blackjax/window_diagonal pymc/default
 
 .PHONY: demo test check nightly oldest bench bench-full docs clean constraints
 
@@ -39,7 +41,13 @@ bench-full: $(VENV)/.bench
 	$(BIN)/python -m benchmarks.main_job
 	$(BIN)/python -m benchmarks.quick_start
 	$(BIN)/python -m benchmarks.run --set full --max-seconds 150 --output benchmarks/results/peers.jsonl
-	$(BIN)/python -m benchmarks.scores benchmarks/results/peers.jsonl --plot benchmarks/results/peers.png --notes benchmarks/NOTES.md
+	$(BIN)/python -m benchmarks.scores benchmarks/results/peers.jsonl --notes benchmarks/NOTES.md
+	$(BIN)/python -m benchmarks.front benchmarks/results/peers.jsonl --readme README.md --plot benchmarks/results/peers.png
+	$(BIN)/python -m benchmarks.rate
+	$(BIN)/python -m benchmarks.scaling
+	$(BIN)/python -m benchmarks.scaling --table --plot benchmarks/results/scaling.png --notes benchmarks/NOTES.md
+	$(BIN)/python -m benchmarks.run --set quick --timing --methods $(TIMED) --output benchmarks/results/timing.jsonl
+	$(BIN)/python -m benchmarks.wall benchmarks/results/timing.jsonl --notes benchmarks/NOTES.md
 
 # The pages run as they are built; a failing cell, a warning or a broken link fails the build.
 docs: $(VENV)/.docs

@@ -23,6 +23,11 @@ class _Union:
             self._disjoint.append((start, end))
             self.total += end - start
 
+    def within(self, start: float, end: float) -> float:
+        """The part of it between two times."""
+        with self._lock:
+            return sum(max(0.0, min(end, last) - max(start, first)) for first, last in self._disjoint)
+
 
 class Clock:
     """Wall seconds, with those that JAX spends tracing, lowering and compiling kept apart, and those of imports.
@@ -78,6 +83,10 @@ class Clock:
     def preparing(self) -> float:
         """Seconds so far of compiling, importing or both."""
         return self._preparing.total
+
+    def preparing_within(self, start: float, end: float) -> float:
+        """Seconds of it between two readings of `time.perf_counter`, of what has ended by now."""
+        return self._preparing.within(start, end)
 
     def working(self) -> float:
         """Seconds of everything else, from an arbitrary origin."""

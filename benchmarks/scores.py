@@ -212,17 +212,15 @@ def seconds_line(rows: list[dict]) -> str:
     return f"{len(made)} rows took {sum(made):,.0f} s in all."
 
 
-def write_notes(path: Path, tables: list[str]) -> None:
+def write_notes(path: Path, tables: list[str], markers: tuple[str, str] = NOTES_MARKERS) -> None:
     """Put `tables` between the markers of the text at `path`; the rest stays.
 
     **Raises** `ValueError` where the markers are not there.
     """
-    before, found, rest = path.read_text().partition(NOTES_MARKERS[0])
-    _, ended, after = rest.partition(NOTES_MARKERS[1])
+    before, found, rest = path.read_text().partition(markers[0])
+    _, ended, after = rest.partition(markers[1])
     if not (found and ended):
-        raise ValueError(
-            f"`{path}` lacks the lines {NOTES_MARKERS[0]} and {NOTES_MARKERS[1]}. Add them where tables belong."
-        )
+        raise ValueError(f"`{path}` lacks the lines {markers[0]} and {markers[1]}. Add them where tables belong.")
     path.write_text("\n\n".join([before + found, *tables, ended + after]))
 
 

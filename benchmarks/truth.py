@@ -7,7 +7,7 @@ from scipy.stats import norm
 
 from benchmarks.flat import FlatProblem
 from benchmarks.runners import Run
-from monochord._arviz import bulk_and_tail_ess
+from monochord.mixing import bulk_and_tail_ess
 
 R_HAT_LIMIT = 1.01  # Vehtari, Gelman, Simpson, Carpenter & Bürkner (2021)
 ESS_LIMIT = 100  # below this the ESS itself, and every error made from it, is noise

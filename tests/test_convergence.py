@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from monochord._arviz import convergence
+from monochord.mixing import convergence
 from monochord.convergence import R_HAT_LIMIT, r_hat_limit
 
 

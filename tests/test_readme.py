@@ -23,7 +23,7 @@ def test_the_first_example_runs_and_prints_what_it_says(capsys):
     assert names["data"].sample_stats.attrs["status"] == "target ESS reached"
 
 
-@pytest.mark.parametrize("verb", ["sample", "fit", "spectrum", "compare", "doctor", "demo", "report"])
+@pytest.mark.parametrize("verb", ["sample", "resume", "fit", "spectrum", "compare", "doctor", "demo", "report"])
 def test_every_verb_documents_json_and_exit_codes(verb):
     """Catches: a command without --json or without its exit codes in --help."""
     from monochord.cli._app import app
@@ -42,8 +42,11 @@ def test_shell_examples_run(tmp_path, monkeypatch):
     commands = re.findall(r"^    monochord (.*)$", README, flags=re.MULTILINE)
     assert len(commands) >= 3
     for command in commands:
+        command = command.replace("run.zarr", str(tmp_path / "run.zarr"))  # the store knows its seed
         arguments = command.replace("out.", f"{tmp_path}/out.").split()
-        options = {"report": [], "doctor": ["--seed", "1"]}.get(arguments[0], ["--seed", "1", "--no-progress"])
+        options = {"report": [], "doctor": ["--seed", "1"], "resume": ["--no-progress"]}.get(
+            arguments[0], ["--seed", "1", "--no-progress"]
+        )
         result = CliRunner().invoke(app, [*arguments, *options])
         assert result.exit_code == 0, (command, result.stderr)
     assert (tmp_path / "out.nc").stat().st_size > 10_000

@@ -6,7 +6,7 @@ problems are drawn from a fixed seed; real tables come out of installed packages
 
 from pathlib import Path
 
-from . import _posteriordb, _simulated, _tables
+from . import _growing, _posteriordb, _simulated, _tables
 from ._problem import Moment, Problem
 from ._stored import with_stored_moments
 
@@ -22,12 +22,15 @@ def load(name: str, posteriordb: str | Path | None = None) -> Problem:
     """Build the problem called `name`.
 
     `posteriordb` is the folder of the reference posteriors; without it the environment
-    variable MONOCHORD_POSTERIORDB counts, then `../shared/posteriordb`.
+    variable MONOCHORD_POSTERIORDB counts, then `../shared/posteriordb`. Beside `names()` there are families of any
+    size, such as `spikes@1e+03`.
     """
     if name in _posteriordb.BUILDERS:
         return _posteriordb.load(name, posteriordb)
     twins = {builder.__name__: builder for builder in _simulated.NONCENTRED.values()}
     builders = _simulated.BUILDERS | _tables.BUILDERS | twins
+    if _growing.is_growing(name):
+        return _growing.build(name)
     if name in builders:
         return with_stored_moments(builders[name]())
     raise ValueError(

@@ -17,7 +17,7 @@ def _rotated_log_density(params: Params, *, mean: ArrayLike, basis: ArrayLike, p
     return -0.5 * jnp.sum(precisions * coordinates**2)
 
 
-def _rotated(name: str, dim: int, seed: int, log10_condition: float, mean_scale: float) -> Problem:
+def rotated_problem(name: str, dim: int, seed: int, log10_condition: float, mean_scale: float) -> Problem:
     """Build N(mean, Q diag(1/lambda) Q^T); the matrix is drawn first, then the mean."""
     generator = np.random.default_rng(seed)
     basis, _ = np.linalg.qr(generator.standard_normal((dim, dim)))
@@ -40,17 +40,17 @@ def _rotated(name: str, dim: int, seed: int, log10_condition: float, mean_scale:
 
 def gauss_100() -> Problem:
     """Return a dense Gaussian with precisions 1 ... 1e4."""
-    return _rotated("gauss_100", 100, 1, 4.0, 0.0)
+    return rotated_problem("gauss_100", 100, 1, 4.0, 0.0)
 
 
 def gauss_100_1e8() -> Problem:
     """Return a dense Gaussian with precisions 1 ... 1e8 and a mean far from zero."""
-    return _rotated("gauss_100_1e8", 100, 2, 8.0, 100.0)
+    return rotated_problem("gauss_100_1e8", 100, 2, 8.0, 100.0)
 
 
 def ill_cond_50() -> Problem:
     """Return a dense centred Gaussian with precisions 1 ... 1e5."""
-    return _rotated("ill_cond_50", 50, 3, 5.0, 0.0)
+    return rotated_problem("ill_cond_50", 50, 3, 5.0, 0.0)
 
 
 def _spikes_log_density(params: Params, *, spikes: ArrayLike, sds: ArrayLike) -> jax.Array:
@@ -61,14 +61,13 @@ def _spikes_log_density(params: Params, *, spikes: ArrayLike, sds: ArrayLike) ->
     return -0.5 * (jnp.sum(residual**2) + jnp.sum((coordinates / sds) ** 2))
 
 
-def spikes_10k() -> Problem:
-    """Return unit variances but for 10 directions with sd 100 and 10 with sd 0.01."""
-    dim, generator = 10_000, np.random.default_rng(4)
-    spikes, _ = np.linalg.qr(generator.standard_normal((dim, 20)))
-    sds = np.repeat([100.0, 0.01], 10)
+def spikes_problem(name: str, dim: int, count: int, seed: int) -> Problem:
+    """Unit variances but for `count` random directions with sd 100 and as many with sd 0.01."""
+    spikes, _ = np.linalg.qr(np.random.default_rng(seed).standard_normal((dim, 2 * count)))
+    sds = np.repeat([100.0, 0.01], count)
     variances = 1.0 + spikes**2 @ (sds**2 - 1.0)
     return Problem(
-        name="spikes_10k",
+        name=name,
         dim=dim,
         log_density=_spikes_log_density,
         constrain=identity,
@@ -78,6 +77,11 @@ def spikes_10k() -> Problem:
         reference_source=GAUSSIAN_SOURCE,
         verdict="trust",
     )
+
+
+def spikes_10k() -> Problem:
+    """Return unit variances but for 10 directions with sd 100 and 10 with sd 0.01."""
+    return spikes_problem("spikes_10k", 10_000, 10, seed=4)
 
 
 def _scaled_ar1_log_density(params: Params, *, sds: ArrayLike, correlation: ArrayLike) -> jax.Array:

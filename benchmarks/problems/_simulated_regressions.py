@@ -33,25 +33,29 @@ def _logistic_log_density(params: Params, *, design: ArrayLike, outcomes: ArrayL
     return densities.bernoulli_logit(outcomes, logits) + log_prior
 
 
-def logistic_25() -> Problem:
-    """Return a logistic regression with strongly correlated columns."""
-    generator = np.random.default_rng(5)
-    raw = generator.standard_normal((1000, 25))
-    design = raw @ generator.standard_normal((25, 25)) * 2 / 5
+def logistic_problem(name: str, generator: np.random.Generator, design: np.ndarray, beta: np.ndarray) -> Problem:
+    """Logistic regression of outcomes drawn at `beta`, with prior sd 2; the first column of `design` becomes 1."""
     design[:, 0] = 1.0
-    beta = 0.5 * generator.standard_normal(25)
     outcomes = bernoulli(generator, sigmoid(design @ beta))
     return Problem(
-        name="logistic_25",
-        dim=25,
+        name=name,
+        dim=beta.size,
         log_density=_logistic_log_density,
         constrain=identity,
-        init=zeros(beta=(25,)),
+        init=zeros(beta=(beta.size,)),
         data={"design": design, "outcomes": outcomes, "prior_sd": 2.0},
         reference=None,
         reference_source=NO_REFERENCE,
         verdict="trust",
     )
+
+
+def logistic_25() -> Problem:
+    """Return a logistic regression with strongly correlated columns."""
+    generator = np.random.default_rng(5)
+    raw = generator.standard_normal((1000, 25))
+    design = raw @ generator.standard_normal((25, 25)) * 2 / 5
+    return logistic_problem("logistic_25", generator, design, 0.5 * generator.standard_normal(25))
 
 
 def _sparse_log_density(

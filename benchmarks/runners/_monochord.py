@@ -1,14 +1,17 @@
 """Monochord itself, through its public names: every metric with both kernels."""
 
+import time
+
 import numpy as np
 
 from benchmarks.clock import CLOCK
 from benchmarks.flat import FlatProblem
-from benchmarks.runners._run import NUM_CHAINS, NUM_DRAWS, STAGES, Run
+from benchmarks.runners._run import HAS_STATED_DRAWS, NUM_CHAINS, NUM_DRAWS, STAGES, Run
 
 METRICS = ("auto", "dense", "diagonal", "low_rank", "identity")
 KERNELS = ("auto", "nuts", "hmc")
 METHODS = (*(f"{metric}/{kernel}" for metric in METRICS for kernel in KERNELS), "no_fit/auto")
+TARGET_ESS = 1000  # ours runs until it is reached: R-hat's noise is then well below the limit that rows are judged by
 PACKAGES = ("monochord", "jax", "jaxlib", "blackjax", "equinox")
 
 
@@ -24,12 +27,11 @@ def run(flat: FlatProblem, method: str, seed: int) -> Run:
     import monochord as mc
 
     metric, kernel = method.split("/")
-    preparing = _preparing_by_stage()
+    ends = _end_of_stages()
     target = mc.target(flat.density, init=flat.problem.init, data=flat.problem.data)
     options = {"fit": False} if metric == "no_fit" else {"metric": metric}
-    data = mc.sample(
-        target, seed=seed, chains=NUM_CHAINS, draws=NUM_DRAWS, kernel=kernel, progress=preparing, **options
-    )
+    options |= {"draws": NUM_DRAWS} if HAS_STATED_DRAWS else {"target_ess": TARGET_ESS}
+    data = mc.sample(target, seed=seed, chains=NUM_CHAINS, kernel=kernel, progress=ends, **options)
     leaves = [np.asarray(data.posterior[name].transpose("chain", "draw", ...).values) for name in target.leaf_names]
     draws = np.concatenate([leaf.reshape(*leaf.shape[:2], -1) for leaf in leaves], axis=2)
     attrs = data.sample_stats.attrs
@@ -37,7 +39,7 @@ def run(flat: FlatProblem, method: str, seed: int) -> Run:
     return Run(
         draws=draws,
         gradients=stages,
-        seconds={stage: float(attrs[f"seconds_{stage}"]) - preparing.seconds[stage] for stage in stages},
+        seconds={stage: ends.without_preparing(stage, float(attrs[f"seconds_{stage}"])) for stage in stages},
         divergences=int(data.sample_stats.diverging.sum()),
         idle_lanes=int(attrs["idle_lanes"]),
         reported=sum(stages.values()) + int(attrs["idle_lanes"]),
@@ -50,26 +52,26 @@ def run(flat: FlatProblem, method: str, seed: int) -> Run:
     )
 
 
-def _preparing_by_stage():
-    """A silent reporter that notes how much of each stage was compiling and importing: our own seconds include them."""
+def _end_of_stages():
+    """A silent reporter that notes when each stage ended: what is known of compiling and importing is when they ran."""
     from monochord.progress import Reporter
 
-    class PreparingByStage(Reporter):
+    class EndOfStages(Reporter):
         def __init__(self):
-            self.last, self.seconds = CLOCK.preparing(), dict.fromkeys(STAGES, 0.0)
+            self.ends = dict.fromkeys(STAGES, time.perf_counter())
 
-        def charge(self, stage: str) -> None:
-            now = CLOCK.preparing()
-            self.seconds[stage] += now - self.last
-            self.last = now
+        def without_preparing(self, stage: str, seconds: float) -> float:
+            """What is left of a stage's own seconds; all but nothing where others' compiling went on all the while."""
+            end = self.ends[stage]
+            return max(0.0, seconds - CLOCK.preparing_within(end - seconds, end))
 
         def fit_done(self, result) -> None:
-            self.charge("fit")
+            self.ends["fit"] = time.perf_counter()
 
         def sampling(self, info) -> None:
-            self.charge("sampling" if info.stage == "sampling" else "warmup")
+            self.ends["sampling" if info.stage == "sampling" else "warmup"] = time.perf_counter()
 
         def sampling_done(self, draws) -> None:
-            self.charge("sampling")
+            self.ends["sampling"] = time.perf_counter()
 
-    return PreparingByStage()
+    return EndOfStages()

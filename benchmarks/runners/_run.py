@@ -1,6 +1,7 @@
 """What a runner returns, and the clock and counter of its stages."""
 
 import dataclasses
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -9,7 +10,9 @@ import numpy as np
 from benchmarks.clock import CLOCK
 from benchmarks.counting import Counter
 
-NUM_CHAINS, NUM_DRAWS = 4, 1000
+NUM_CHAINS = int(os.environ.get("BENCHMARK_CHAINS", "4"))
+NUM_DRAWS = int(os.environ.get("BENCHMARK_DRAWS", "1000"))
+HAS_STATED_DRAWS = "BENCHMARK_DRAWS" in os.environ
 STAGES = ("fit", "warmup", "sampling")
 
 

@@ -16,7 +16,8 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "monochord.pipeline": ("check", "doctor", "fit", "fit_many", "spectrum", "target"),
-    "monochord.runs": ("extend", "sample"),
+    "monochord.runs": ("extend", "resume", "sample"),
+    "monochord.store": ("open_store",),
     "monochord.groups": ("add_groups",),
     "monochord.reports": ("report",),
     "monochord._arviz": ("write_netcdf",),
@@ -77,7 +78,9 @@ if TYPE_CHECKING:
     from monochord.pipeline import target as target
     from monochord.reports import report as report
     from monochord.runs import extend as extend
+    from monochord.runs import resume as resume
     from monochord.runs import sample as sample
+    from monochord.store import open_store as open_store
     from monochord.summaries import R_HAT_LIMIT as R_HAT_LIMIT
     from monochord.summaries import doubts as doubts
     from monochord.summaries import is_trustworthy as is_trustworthy

@@ -1,6 +1,7 @@
-"""The only file that imports ArviZ: ESS, R̂ and Pareto k̂ on plain arrays, summaries, and the DataTree."""
+"""Summaries, and the DataTree and netCDF files that ArviZ reads, by its schema."""
 
 import contextlib
+import datetime
 import json
 import os
 import tempfile
@@ -11,9 +12,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from monochord.errors import DataError, OutputError
+from monochord.mixing import bulk_tail_and_r_hat
 
 INTERVAL = 0.94  # ArviZ's long-standing default
-TAIL = (0.05, 0.95)  # tail ESS of the 5 % and 95 % quantiles; arviz-stats' own default differs
+SAMPLE_DIMS = ("chain", "draw")
 
 
 class SummaryRow(NamedTuple):
@@ -29,59 +31,6 @@ class SummaryRow(NamedTuple):
     r_hat: float
 
 
-def pareto_shape(log_ratios: np.ndarray) -> float:
-    """Pareto shape k̂ of importance ratios exp(`log_ratios`), shape ``(draws,)``."""
-    from arviz_stats.base.array import array_stats
-
-    try:
-        with np.errstate(all="ignore"):
-            _, shape = array_stats.psislw(-np.asarray(log_ratios)[None, :], axis=-1)
-    except ValueError:  # all tail values are the same
-        return float("nan")
-    return float(np.ravel(shape)[0])
-
-
-def bulk_and_tail_ess(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Bulk and tail ESS of each coordinate of draws shaped (chains, draws, *event)."""
-    from arviz_stats.base.array import array_stats
-
-    moved = np.moveaxis(np.asarray(x), (0, 1), (-2, -1))
-    bulk = array_stats.ess(moved, method="bulk")
-    tail = array_stats.ess(moved, method="tail", prob=TAIL)
-    return np.asarray(bulk), np.asarray(tail)
-
-
-def bulk_ess(x: np.ndarray) -> np.ndarray:
-    """Bulk ESS of each coordinate of draws shaped (chains, draws, dim); 0 where it cannot be told."""
-    return np.nan_to_num(np.atleast_1d(_along(x, "ess", method="bulk")))
-
-
-def ess_of_means(x: np.ndarray) -> np.ndarray:
-    """ESS of the mean of each coordinate of draws shaped (chains, draws, dim); 0 where it cannot be told."""
-    return np.nan_to_num(np.atleast_1d(_along(x, "ess", method="mean")))
-
-
-def convergence(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Smaller of bulk and tail ESS, and R̂, of each coordinate of draws shaped (chains, draws, dim).
-
-    NaN for coordinates that never change.
-    """
-    with np.errstate(all="ignore"), warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)
-        bulk, tail = bulk_and_tail_ess(x)
-    moving = np.ptp(x, axis=(0, 1)) > 0
-    ess = np.where(moving, np.minimum(np.nan_to_num(bulk), np.nan_to_num(tail)), np.nan)
-    return ess, np.where(moving, np.atleast_1d(_along(x, "rhat")), np.nan)
-
-
-def _along(x: np.ndarray, statistic: str, **options) -> np.ndarray:
-    from arviz_stats.base.array import array_stats
-
-    with np.errstate(all="ignore"), warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)  # constant or too few draws: NaN says so
-        return np.asarray(getattr(array_stats, statistic)(np.moveaxis(np.asarray(x), (0, 1), (-2, -1)), **options))
-
-
 def summary_rows(posterior) -> list[SummaryRow]:
     """One row for each scalar of a posterior group (an xarray dataset), named as in the model."""
     rows = []
@@ -90,16 +39,13 @@ def summary_rows(posterior) -> list[SummaryRow]:
         flat = values.reshape(*values.shape[:2], -1)
         if flat.shape[2] == 0:
             continue
-        with np.errstate(all="ignore"), warnings.catch_warnings():
-            warnings.simplefilter("ignore", RuntimeWarning)  # constant entries have no ESS: NaN says so
-            bulk, tail = bulk_and_tail_ess(flat)
-        r_hat = _along(flat, "rhat")
+        bulk, tail, r_hat = bulk_tail_and_r_hat(flat)
         low, high = np.quantile(flat, [(1 - INTERVAL) / 2, (1 + INTERVAL) / 2], axis=(0, 1))
         labels = _labels(name, values.shape[2:])
         with np.errstate(all="ignore"), warnings.catch_warnings():
             warnings.simplefilter("ignore", RuntimeWarning)  # one draw has no sd
             mean, sd = flat.mean((0, 1)), flat.std((0, 1), ddof=1)
-        columns = (labels, mean, sd, low, high, np.atleast_1d(bulk), np.atleast_1d(tail), np.atleast_1d(r_hat))
+        columns = (labels, mean, sd, low, high, bulk, tail, r_hat)
         rows += [SummaryRow(row[0], *(float(v) for v in row[1:])) for row in zip(*columns, strict=True)]
     return rows
 
@@ -122,35 +68,56 @@ def to_datatree(
 
     `attributes` go to `sample_stats`; nested values become JSON strings, as netCDF has no others.
     """
-    import arviz_base
+    import xarray
 
-    groups: dict[str, Any] = {"posterior": posterior, "sample_stats": sample_stats}
-    groups |= {group: arrays for group, arrays in data.items() if arrays}
-    dims = {name: axes for name, axes in (dims or {}).items() if any(name in arrays for arrays in groups.values())}
-    tree = arviz_base.from_dict(
-        groups, coords=coords or {}, dims=dims, check_conventions=False
-    )  # few draws of many chains are no mistake
-    flat = {
+    groups = {"posterior": posterior, "sample_stats": sample_stats}
+    made = {group: _dataset(arrays, coords or {}, dims or {}, SAMPLE_DIMS) for group, arrays in groups.items()}
+    made |= {group: _dataset(arrays, coords or {}, dims or {}, ()) for group, arrays in data.items() if arrays}
+    tree = xarray.DataTree.from_dict(made)
+    flat = flat_attributes(attributes)
+    tree["sample_stats"].attrs.update(flat)
+    tree["posterior"].attrs.update(library_attributes(flat))
+    return tree
+
+
+def flat_attributes(attributes: dict[str, Any]) -> dict[str, Any]:
+    """Numbers and strings; nested values as JSON, which every file format holds."""
+    return {
         name: value if isinstance(value, (str, int, float)) else json.dumps(value) for name, value in attributes.items()
     }
-    tree["sample_stats"].attrs.update(flat)
-    tree["posterior"].attrs.update(
-        {"inference_library": "monochord", "inference_library_version": flat.get("version", "")}
+
+
+def library_attributes(flat: dict[str, Any]) -> dict[str, Any]:
+    """Who made a posterior, as ArviZ names it."""
+    return {"inference_library": "monochord", "inference_library_version": flat.get("version", "")}
+
+
+def _dataset(arrays: dict[str, np.ndarray], coords: dict[str, Any], dims: dict[str, list[str]], lead: tuple[str, ...]):
+    """Xarray dataset by ArviZ's schema: every axis has a coordinate; one that has no name is called `NAME_dim_0` and so on."""
+    import xarray
+
+    variables, places = {}, {}
+    for name, array in arrays.items():
+        array = np.asarray(array)
+        count = array.ndim - len(lead)
+        stated = list(dims.get(name) or ())[:count]
+        axes = [axis or f"{name}_dim_{place}" for place, axis in enumerate([*stated, *[None] * (count - len(stated))])]
+        variables[name] = ((*lead, *axes), array)
+        for axis, length in zip((*lead, *axes), array.shape, strict=True):
+            places[axis] = coords.get(axis, np.arange(length))
+    return xarray.Dataset(
+        variables, coords=places, attrs={"created_at": datetime.datetime.now(datetime.UTC).isoformat()}
     )
-    return tree
 
 
 def add_group(
     tree, group: str, arrays: dict[str, np.ndarray], coords: dict[str, Any], dims: dict[str, list[str]]
 ) -> None:
     """Add or replace a group of arrays that lead with (chain, draw); labels are used where their number of axes fits."""
-    import arviz_base
+    import xarray
 
     dims = {name: dims[name] for name in arrays if name in dims and len(dims[name]) == arrays[name].ndim - 2}
-    used = {axis for axes in dims.values() for axis in axes}
-    coords = {axis: places for axis, places in coords.items() if axis in used}
-    made = arviz_base.from_dict({group: arrays}, coords=coords, dims=dims, check_conventions=False)
-    tree[group] = made[group]
+    tree[group] = xarray.DataTree(_dataset(arrays, coords, dims, SAMPLE_DIMS))
     tree[group].attrs["inference_library"] = "monochord"
 
 

@@ -69,7 +69,7 @@ def _is_flat(draws: Draws, fit: FitResult | None) -> bool:
 
 
 def _draw_more(draws: Draws, slow: str) -> str:
-    standing, count = draws.standing, draws.x.shape[1]
+    standing, count = draws.standing, draws.num_draws
     if standing is None or not standing.ess > 0:
         return f"Too few draws to tell (slowest: `{slow}`). Allow more: raise the limit, or call `monochord.extend`."
     return (

@@ -1,15 +1,17 @@
 """What a result carries so that a run can go on from it: where every chain stands, and what it runs with."""
 
 import json
+import os
 import weakref
 from typing import Any
 
 import numpy as np
 
 from monochord.errors import DataError, OptionError
-from monochord.maps import MappedTarget, map_arrays, map_from_arrays, mapped
+from monochord.maps import ConditionalMap, map_arrays, map_from_arrays, mapped
 from monochord.metrics import metric_arrays, metric_from_arrays
 from monochord.sampling import Segment, Standpoint, Tuning
+from monochord.spectra import WIDE
 from monochord.targets import AbstractTarget, Evaluations
 
 GROUP = "sampler_state"
@@ -40,6 +42,7 @@ def add_standpoint(tree, standpoint: Standpoint) -> None:
         "score": (("chain", "coordinate"), standpoint.ends.score),
         "step_size": (("chain",), np.array([tuning.step_size for tuning in standpoint.tunings])),
         "trajectory_length": (("chain",), np.array([tuning.trajectory_length for tuning in standpoint.tunings])),
+        "trajectory_jitter": (("chain",), np.array([tuning.jitter for tuning in standpoint.tunings])),
     }
     kinds = []
     for number, chains in enumerate(standpoint.groups):
@@ -61,11 +64,7 @@ def standpoint_of(tree) -> Standpoint:
 
     **Raises** `OptionError` where there is none, `DataError` for a format of another version.
     """
-    if GROUP not in getattr(tree, "children", {}):
-        raise OptionError(
-            f"this result holds no group `{GROUP}`. A run goes on from where its chains stand. Pass a result of "
-            "`monochord.sample`, or sample anew."
-        )
+    _check_whole(tree)
     state = tree[GROUP].to_dataset()
     if state.attrs.get("format") != FORMAT:
         raise DataError(
@@ -81,7 +80,9 @@ def standpoint_of(tree) -> Standpoint:
         }
         metric = metric_from_arrays(kind, arrays)
         for chain in range(chains.start, chains.stop):
-            tunings.append(Tuning(metric, float(state["step_size"][chain]), float(state["trajectory_length"][chain])))
+            jitter = float(state["trajectory_jitter"][chain]) if "trajectory_jitter" in state else WIDE  # of older runs
+            length = float(state["trajectory_length"][chain])
+            tunings.append(Tuning(metric, float(state["step_size"][chain]), length, jitter))
     ends = Evaluations(*(np.asarray(state[name].values) for name in ("x", "log_density", "score")))
     return Standpoint(
         ends, int(state.attrs["iteration"]), str(state.attrs["kernel"]), int(state.attrs["max_tree_depth"]),
@@ -89,20 +90,43 @@ def standpoint_of(tree) -> Standpoint:
     )  # fmt: skip
 
 
-def add_map(tree, target: AbstractTarget) -> None:
+def _check_whole(tree) -> None:
+    """**Raises** `OptionError` for anything but a result that holds all that a run needs to go on."""
+    if isinstance(tree, str | os.PathLike):
+        raise OptionError(
+            f"`data` is the path {os.fspath(tree)!r}. A run goes on from a result that is open. Pass `monochord.open_store(path)` for a "
+            "store, or `xarray.open_datatree(path, engine='h5netcdf')` for a netCDF file, and the model with it."
+        )
+    missing = [name for name in (GROUP, "unconstrained_posterior") if name not in getattr(tree, "children", {})]
+    if not missing:
+        return
+    if "posterior" in getattr(tree, "children", {}) and "thin" in tree["posterior"].attrs:
+        raise OptionError(
+            f"this result holds no group `{missing[0]}`: its store was given `keep=` or `thin=`, and holds a part of the run. A longer "
+            "run is judged on all its draws. Sample anew without them, or with a larger `target_ess=` or `draws=`."
+        )
+    raise OptionError(
+        f"this result holds no group `{missing[0]}`. A run goes on from where its chains stand. Pass a result of "
+        "`monochord.sample`, or sample anew."
+    )
+
+
+def add_map(tree, along: ConditionalMap | None) -> None:
     """Keep the map of the run, where it has one, beside its standpoint."""
     import xarray
 
-    if not isinstance(target, MappedTarget):
+    if along is None:
         return
     state = tree[GROUP].to_dataset()
-    for name, array in map_arrays(target.map).items():
+    for name, array in map_arrays(along).items():
         state[f"map_{name}"] = tuple(f"map_{name}_{axis}" for axis in range(array.ndim)), array
     tree[GROUP] = xarray.DataTree(state)
 
 
 def along_its_map(tree, target: AbstractTarget) -> AbstractTarget:
     """`target` in the coordinates that the run in `tree` was made in."""
+    if GROUP not in tree.children:
+        return target
     state = tree[GROUP].to_dataset()
     arrays = {str(n).removeprefix("map_"): state[n].values for n in state.data_vars if str(n).startswith("map_")}
     return mapped(target, map_from_arrays(arrays)) if arrays else target

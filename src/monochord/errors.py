@@ -21,6 +21,10 @@ class OutputError(MonochordError, OSError):
     """A result cannot be written where it was asked for; whatever stood there is untouched."""
 
 
+class LostProcess(MonochordError, RuntimeError):
+    """Another process of a run that several share does not answer any more."""
+
+
 class MissingPackage(MonochordError, ImportError):
     """An optional package is needed and absent."""
 

@@ -10,6 +10,7 @@ from monochord._arviz import add_unconstrained, to_datatree
 from monochord.advice import advice
 from monochord.continuation import STATISTICS, add_map, add_standpoint, remember
 from monochord.fits import FitResult
+from monochord.maps import MappedTarget
 from monochord.rejudge import rejudged
 from monochord.sampling import Draws, Segment, Standpoint
 from monochord.targets import AbstractTarget, HostTarget, constrain_draws, output_name
@@ -32,7 +33,7 @@ def to_output(target: AbstractTarget, segment: Segment, standpoint: Standpoint, 
     tree = to_datatree(posterior, sample_stats, data, attributes, labels.coords, dims)
     add_unconstrained(tree, target.to_unconstrained(segment.x), target.names)
     add_standpoint(tree, standpoint)
-    add_map(tree, target)
+    add_map(tree, target.map if isinstance(target, MappedTarget) else None)
     remember(tree, target)
     return tree
 
@@ -67,6 +68,7 @@ def attributes_of(
         "warmup_restarts": draws.warmup.num_restarts,
         "step_size": draws.tuning.step_size,
         "trajectory_length": draws.tuning.trajectory_length,
+        "trajectory_jitter": draws.tuning.jitter,
         "verdict": judgement.name if judgement is not None else "no fit",
         "reasons": list(judgement.reasons) if judgement is not None else ["No fit was asked for."],
         "status": draws.status,
@@ -83,14 +85,17 @@ def attributes_of(
         "posterior_worst_coordinate": evidence and [target.names[evidence.coordinate], *evidence.share],
         "seed": seed,
         "version": _version("monochord"),
-        "versions": {
-            name: _version(name) for name in ("monochord", "jax", "jaxlib", "blackjax", "equinox", "numpy", "scipy")
-        },
+        "versions": versions(),
     }
 
 
+def versions() -> dict[str, str]:
+    """Of the packages that draws depend on."""
+    return {name: _version(name) for name in ("monochord", "jax", "jaxlib", "blackjax", "equinox", "numpy", "scipy")}
+
+
 def _idle_lanes(fit: FitResult | None, draws: Draws) -> int:
-    return (fit.cost.idle_lanes if fit is not None else 0) + draws.cost_starts.idle_lanes
+    return (fit.cost.idle_lanes if fit is not None else 0) + draws.idle_lanes
 
 
 def _triple(estimate):

@@ -129,15 +129,35 @@ def fit(
     note_precision()
     report = reporter(progress)
     seed = resolved_seed(seed, report)
-    looks_for_map = maps and algorithm is None and initial is None
     if algorithm is None:
-        check_choice("family", family, (None, *FAMILIES))
-        algorithm = Staged() if family is None else Staged(family=FAMILIES[family]())
+        looks_for_map = maps and initial is None
+        return fitted(chosen, seed, algorithm_for(family), initial, max_steps, report, looks_for_map=looks_for_map)
+    return fitted(chosen, seed, algorithm, initial, max_steps, report)
+
+
+def algorithm_for(family: str | None) -> fits.AbstractFit:
+    """The default algorithm. **Raises** `OptionError` for an unknown family."""
+    check_choice("family", family, (None, *FAMILIES))
+    return Staged() if family is None else Staged(family=FAMILIES[family]())
+
+
+def fitted(
+    chosen: AbstractTarget,
+    seed: int,
+    algorithm: fits.AbstractFit,
+    initial,
+    max_steps: int,
+    report: Reporter,
+    state: fits.Checkpoint | None = None,
+    checkpoint: Callable[[fits.Checkpoint], None] | None = None,
+    looks_for_map: bool = False,
+) -> FitResult:
+    """`fit` with everything decided: begun, or taken up at `state`; `checkpoint` sees such states after every step."""
     started = time.perf_counter()
     with report:
         result = fits.run(
             named_key(seed, "fit"), chosen, algorithm, initial=flat_initial(chosen, initial), max_steps=max_steps,
-            callback=report.fit_step,
+            state=state, callback=report.fit_step, checkpoint=checkpoint,
         )  # fmt: skip
         if looks_for_map:
             result = with_map(named_key(seed, "map"), chosen, result, algorithm, report.fit_step)

@@ -24,8 +24,8 @@ ACCEPT, VARYING_ACCEPT = 0.8, 0.9
 TARGET_ESS = 400.0  # of the smallest of bulk and tail ESS: 100 a chain (Vehtari et al. 2021)
 MAX_DRAWS = 20_000  # a chain, where nothing is stated
 MEMORY_SHARE = 0.4  # of this machine's, for draws whose number is left open
+WALLS = 0.01  # of the fit's draws without a finite density: the support then ends within the posterior's reach
 GROSS = 3.0  # of the predicted cost: a first metric that is so much worse than its own draws allow is replaced
-CLOSE_RESIDUAL = 0.01  # of a trusted fit: all directions then have one period, which jittered HMC is best for
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,6 +46,7 @@ class SampleOptions:
     max_draws: int | None = None
     max_gradients: float | int | None = None
     max_time: float | int | None = None
+    chain_method: str = "auto"
 
     def __post_init__(self):
         check_count("chains", self.chains, 1, 10_000)
@@ -59,6 +60,7 @@ class SampleOptions:
             )
         check_count("max_tree_depth", self.max_tree_depth, 1, 20)
         check_choice("kernel", self.kernel, sampling.KERNELS)
+        check_choice("chain_method", self.chain_method, sampling.CHAIN_METHODS)
         if not isinstance(self.metric, AbstractMetric):
             check_choice("metric", self.metric, METRICS)
         if self.target_accept is not None:
@@ -78,13 +80,13 @@ class SampleOptions:
             return TARGET_ESS if self.draws is None else None
         return float(self.target_ess)
 
-    def most_draws(self, dim: int) -> int:
-        """The limit on draws a chain, within this machine's memory where the number is left open.
+    def most_draws(self, dim: int, in_memory: bool = True) -> int:
+        """The limit on draws a chain; of those kept `in_memory`, within this machine's where the number is left open.
 
         **Raises** `OptionError` when a stated number would not fit.
         """
         stated = self.draws or self.max_draws
-        return _fitting(self.chains, stated, dim)
+        return _fitting(self.chains, stated, dim) if in_memory else stated or MAX_DRAWS
 
 
 def _fitting(chains: int, draws: int | None, dim: int) -> int:
@@ -98,17 +100,23 @@ def _fitting(chains: int, draws: int | None, dim: int) -> int:
     if size * draws > 0.8 * available:
         raise OptionError(
             f"{chains} chains of {draws} draws in {dim} dimensions need {size * draws / 2**30:.0f} GiB, but this machine has "
-            f"{available / 2**30:.0f} GiB. Draws are kept in memory. Ask for fewer draws, or set `target_ess`."
+            f"{available / 2**30:.0f} GiB. Draws are kept in memory. Ask for fewer draws, set `target_ess`, or pass `store=`."
         )
     return draws
 
 
 def plan(
-    names: tuple[str, ...], fit: FitResult | None, gaussian: Gaussian, options: SampleOptions, has_initial: bool
+    names: tuple[str, ...],
+    fit: FitResult | None,
+    gaussian: Gaussian,
+    options: SampleOptions,
+    has_initial: bool,
+    in_memory: bool = True,
 ) -> tuple[SamplerSettings, AbstractMetric, Gaussian]:
     """Settings of the chains, the metric they begin with, and what is believed of the posterior's scales.
 
-    `fit` is None for a run without one, where `gaussian` says nothing of scales. `names` are the target's.
+    `fit` is None for a run without one, where `gaussian` says nothing of scales. `names` are the target's. Draws that are
+    not kept `in_memory` need not fit there.
     """
     if isinstance(options.metric, AbstractMetric) or options.metric == "identity":
         stated = options.metric if isinstance(options.metric, AbstractMetric) else identity_metric(gaussian.dim)
@@ -130,28 +138,25 @@ def plan(
     trusted = not families or (verdict == "trust" and not has_initial)
     settings = SamplerSettings(
         num_chains=options.chains,
-        num_draws=options.most_draws(gaussian.dim),
+        num_draws=options.most_draws(gaussian.dim, in_memory),
         kernel=options.kernel,
         target_accept=options.target_accept or _accept(fit),
         raises_accept=options.target_accept is None,
+        has_walls=fit is not None and fit.draws is not None and bool(np.mean(~fit.draws.finite()) > WALLS),
         max_tree_depth=options.max_tree_depth,
         is_trusted=trusted,
         residual=residual,
         refine=refiner(families) if families else None,
         contradicted=(lambda evidence: contradicts(fit, evidence)) if fit is not None else None,
         refused=lambda evidence: refuses(names, evidence),
-        prefers_hmc=bool(
-            options.kernel == "auto"
-            and options.metric == "auto"
-            and trusted
-            and verdict == "trust"
-            and residual < CLOSE_RESIDUAL
-        ),
+        # a trusted fit leaves all directions about one period, which HMC of a jittered length is best for: no pilot then
+        prefers_hmc=options.kernel == "auto" and options.metric == "auto" and trusted and verdict == "trust",
         allows_pilot=verdict != "do not use" and options.metric != "identity" and not has_heavy_tails(fit),
         step_size=options.step_size,
         target_ess=options.wanted_ess(),
         max_gradients=options.max_gradients or float("inf"),
         max_seconds=options.max_time or float("inf"),
+        chain_method=options.chain_method,
     )
     return settings, chosen, believed
 

@@ -121,7 +121,7 @@ class TerminalReporter(Reporter):
         if draws.warmup is not None:
             self._say(f"kernel    {draws.standpoint.kernel}: {draws.warmup.pilot.reason}")
         self._say(
-            f"sampling  {draws.status}: {draws.x.shape[0]} chains of {draws.x.shape[1]} draws, "
+            f"sampling  {draws.status}: {draws.x.shape[0]} chains of {draws.num_draws} draws, "
             f"{draws.gradients_warmup} + {draws.gradients_sampling} gradients (warm-up + sampling)"
         )
 

@@ -1,29 +1,30 @@
-"""The public verbs that draw: `sample` and `extend`. They join fit, plan, chains and output, and hold no mathematics."""
+"""The public verbs that draw: `sample`, `resume` and `extend`. They check what they are given, and hold no mathematics."""
 
-import dataclasses
+import contextlib
 import json
-from collections.abc import Callable
+import os
+import secrets
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from monochord import fits, pipeline, sampling
-from monochord.arguments import check_belongs, flat_initial, gaussian_of, note_precision, resolved_seed
+from monochord import pipeline, sampling
+from monochord.arguments import flat_initial, note_precision, resolved_seed
 from monochord.arrays import named_key
-from monochord.beginnings import beginnings, confirmed, unit_gaussian
-from monochord.continuation import along_its_map, remembered, segment_of, standpoint_of
-from monochord.cost import Cost
-from monochord.errors import OptionError
+from monochord.continuation import along_its_map, remember, remembered, segment_of, standpoint_of
+from monochord.errors import LostProcess, OptionError
 from monochord.fits import FitResult
 from monochord.gaussian import Gaussian
-from monochord.mapping import in_coordinates_of
 from monochord.metrics import AbstractMetric
-from monochord.output import attributes_of, to_output
-from monochord.plan import SampleOptions, plan
+from monochord.output import to_output, versions
+from monochord.plan import SampleOptions
 from monochord.progress import Reporter, reporter
+from monochord.request import Request, carried_out
 from monochord.sampling import SamplerSettings
-from monochord.targets import AbstractTarget, check_signature
-from monochord.traces import add_traces, keep_traces
+from monochord.targets import AbstractTarget
+from monochord.traces import keep_traces
 
 
 def sample(
@@ -43,6 +44,11 @@ def sample(
     max_draws: int | None = None,
     max_gradients: float | int | None = None,
     max_time: float | int | None = None,
+    store=None,
+    keep: str | Sequence[str] | None = None,
+    thin: int = 1,
+    block: int | None = None,
+    chain_method: str = "auto",
     progress: bool | Callable | Reporter | None = None,
     **model_options,
 ):
@@ -62,77 +68,142 @@ def sample(
     - `target_ess`, and the limits `max_draws` (a chain), `max_gradients` and `max_time` (seconds), both from the first
       start of a chain on. Where a limit ends the run, `sample_stats.attrs` says so in `status`, with `advice`
 
+    - `store`: a new folder to which draws stream in blocks while memory does not grow; `mc.resume` goes on after a crash,
+      `mc.open_store` reads what is there. `keep` (names or patterns such as "beta*") and `thin` (every so many draws) choose
+      what is stored; ESS and R̂ are judged on all parameters. `block` is the draws a chain that are committed together
+    - `chain_method`: "threads", "vectorised" (chains are lanes of one program, shared out over the devices), or "auto":
+      threads on one CPU and where the target needs them, else vectorised. Draws agree to rounding
+
     Every gradient is in `sample_stats.attrs`. Ctrl-C keeps the draws so far, with status "interrupted".
 
     **Raises** `OptionError` for an option out of range and `ModelError` for a model that cannot be sampled.
     """
     options = SampleOptions(
-        chains, draws, kernel, metric, step_size, target_accept, max_tree_depth, target_ess, max_draws, max_gradients, max_time
+        chains, draws, kernel, metric, step_size, target_accept, max_tree_depth, target_ess, max_draws, max_gradients,
+        max_time, chain_method,
     )  # fmt: skip
+    stored = stored_where(store, keep, thin, block)
     target = pipeline.target(model, **model_options)
-    options.most_draws(target.dim)
+    options.most_draws(target.dim, stored is None)
     note_precision()
     report = reporter(progress)
-    seed = resolved_seed(seed, report)
-    starts = flat_initial(target, initial)
-    with report:
-        known, cost, note = _fit_for(target, fit, seed, options, starts, report)
-        target = in_coordinates_of(target, known)
-        starts = target.from_unconstrained(starts) if starts is not None else None
-        gaussian = gaussian_of(known) if known is not None else unit_gaussian(target)
-        settings, first_metric, believed = plan(target.names, known, gaussian, options, starts is not None)
-        key = named_key(seed, "sample")
-        begun, spent = beginnings(key, target, known, gaussian, believed, first_metric, chains, starts)
-        judged = gaussian if known is not None and len(begun) == 1 else None  # chains of other modes say nothing of it
-        drawn = sampling.run_chains(key, target, begun, cost + spent, settings, judged, report.sampling)
-        report.sampling_done(drawn)
-    name = metric if isinstance(metric, str) else type(metric).__name__
-    attributes = attributes_of(target, known, drawn, seed, name, note) | {"call": _call(options, seed, fit)}
-    return add_traces(to_output(target, drawn.segment, drawn.standpoint, attributes), known, drawn)
-
-
-def _call(options: SampleOptions, seed: int, fit) -> str:
-    """The call that makes this run again, as far as text can say it: what differs from the defaults."""
-    given = "" if fit is None or fit is True else f", fit={fit if fit is False else '…'}"
-    changed = [
-        (field.name, getattr(options, field.name))
-        for field in dataclasses.fields(options)
-        if getattr(options, field.name) != field.default
-    ]
-    stated = "".join(
-        f", {name}={value!r}" if isinstance(value, (str, int, float)) else f", {name}=…" for name, value in changed
+    seed = resolved_seed(
+        sampling.agreed(secrets.randbits(31)) if seed is None and sampling.num_hosts() > 1 else seed, report
     )
-    return f"mc.sample(model, seed={seed}{given}{stated})"
+    request = Request(options, seed, fit, flat_initial(target, initial))
+    if stored is None:
+        return carried_out(target, request, report)
+    from monochord import store as stores
+
+    run = {"seed": seed, "fingerprint": stores.fingerprint(target), **machine()}
+    opened = stores.begin_store(stored, run, request, sampling.is_first())
+    return _stored_run(target, request, report, opened)
 
 
-def _fit_for(target, fit, seed: int, options, starts, report) -> tuple[FitResult | None, Cost, str]:
-    """The fit to sample with, what looking at a given one cost, and a sentence where that one is not used."""
-    if fit is False:
-        check_signature(target)
-        return None, Cost(), ""
-    cost, note = Cost(), ""
-    if isinstance(fit, Gaussian):
-        given = fits.run(named_key(seed, "given"), target, fits.Given(fit))
-        if given.verdict != "do not use":
-            return given, cost, note
-        cost, note = given.cost, (
-            f'Measured on this target, the Gaussian handed over has a score residual of {given.score_residual} and the verdict '
-            '"do not use": a fit was made instead.'
-        )  # fmt: skip
-        report.note(note)
-    elif isinstance(fit, FitResult):
-        check_belongs(fit, target)
-        gaussian_of(fit)
-        kept, cost, note = confirmed(named_key(seed, "confirm"), in_coordinates_of(target, fit), fit)
-        if kept is not None:
-            return kept, cost, note
-        report.note(note)
-    elif fit is not None and fit is not True:
+def _stored_run(target: AbstractTarget, request: Request, report: Reporter, opened):
+    """Carry out a run in its store, and open what is then there."""
+    from monochord import store as stores
+
+    try:
+        carried_out(target, request, report, opened)
+    finally:
+        opened.close()
+    with contextlib.suppress(LostProcess):  # the draws so far are there
+        sampling.wait_for_all("stored")
+    return _remembered(stores.open_store(opened.root), target)
+
+
+def stored_where(store, keep, thin: int, block: int | None):
+    """The options of the store, None without one. **Raises** `OptionError` for options that need one."""
+    if store is None:
+        if keep is not None or thin != 1 or block is not None:
+            raise OptionError(
+                "`keep`, `thin` and `block` choose what a store holds, and there is no `store`. Pass `store=` too."
+            )
+        return None
+    from monochord import store as stores
+
+    if isinstance(store, stores.StoreOptions):
+        return store
+    return stores.StoreOptions(Path(store), stores.checked_keep(keep), thin, block)
+
+
+def machine() -> dict[str, Any]:
+    """What bits depend on beside the model and the seed."""
+    import jax
+
+    return {
+        "versions": versions(), "x64": bool(jax.config.jax_enable_x64), "backend": jax.default_backend(),  # type: ignore[attr-defined]
+        "devices": jax.local_device_count(), "hosts": sampling.num_hosts(), "cpus": os.cpu_count() or 1,
+    }  # fmt: skip
+
+
+def resume(
+    store: str | os.PathLike,
+    /,
+    model: Callable | AbstractTarget,
+    *,
+    progress: bool | Callable | Reporter | None = None,
+    **model_options,
+):
+    """Go on with the run in a store whose process was killed or interrupted; an ArviZ DataTree, as from `sample`.
+
+    The end is bit for bit that of a run that was never interrupted, on the same machine with the same versions, block
+    length and devices, unless `max_time` ends it. A run that has ended comes back as it is; one that ended by Ctrl-C,
+    `max_time` or an exception of the model's goes on. `model` (with options of `mc.target`) is the one it was begun with.
+
+    **Raises** `OptionError` for another model or data, and where there is no store; `DataError` for a damaged store or one
+    of another format; `OutputError` where another process writes it.
+    """
+    from monochord import store as stores
+
+    report = reporter(progress)
+    opened = stores.reopen_store(Path(store), sampling.is_first())
+    try:
+        target = pipeline.target(model, **model_options)
+        stores.check_same(opened.run["fingerprint"], target)
+        end = opened.ledger.last(stores.END)
+        if end is None or _goes_on(end["status"]):
+            _check_machine(opened.run, report)
+            if end is not None and opened.is_writer:
+                opened.ledger.withdraw_last()
+            return _stored_run(target, opened.latest(stores.BEGIN), report, opened)
+    finally:
+        opened.close()
+    return _remembered(stores.open_store(store), target)
+
+
+def _remembered(tree, target: AbstractTarget):
+    """`tree`, which knows its target from here on, along the run's map where it has one."""
+    remember(tree, along_its_map(tree, target))
+    return tree
+
+
+def origin_of(store: Path) -> dict[str, Any] | None:
+    """Where the command line found the model of a stored run; None for one that was begun from Python."""
+    from monochord import store as stores
+
+    return stores.run_of(store)["store"]["origin"]
+
+
+def _goes_on(status: str) -> bool:
+    return status == "interrupted" or status.startswith(("time limit", sampling.STOPPED))
+
+
+def _check_machine(run: dict[str, Any], report: Reporter) -> None:
+    """Say what may change the bits. **Raises** `OptionError` for another floating-point width."""
+    now = machine()
+    if now["x64"] != run["x64"]:
         raise OptionError(
-            f"`fit` is a {type(fit).__name__}. It may be a result of `monochord.fit`, a `Gaussian`, or False for no fit. "
-            "Leave it out to have a fit made."
+            f"the run was begun with jax_enable_x64={run['x64']}, and it is {now['x64']} now. Its draws are of that width. Call "
+            f"jax.config.update('jax_enable_x64', {run['x64']}) first."
         )
-    return pipeline.fit(target, seed=seed, family=options.family, initial=starts, progress=report), cost, note
+    other = [name for name in now if now[name] != run[name]]
+    if other:
+        report.note(
+            f"another machine or other versions than the run began with ({', '.join(other)}): its draws go on, but may differ in "
+            "rounding from those of an uninterrupted run"
+        )
 
 
 def extend(

@@ -69,6 +69,8 @@ def _found(data, rows) -> list[tuple[str, bool]]:
     attrs = data["sample_stats"].attrs
     if "before the target ESS" in attrs["status"]:
         found.append((f"The run ended by its limits: {attrs['status']}.", True))
+    if attrs["status"].startswith("stopped"):
+        found.append((f"The run was {attrs['status']}", True))
     found += [(sentence, False) for sentence in json.loads(attrs.get("advice", "[]"))]
     if attrs.get("fit_verdict", attrs["verdict"]) != attrs["verdict"]:
         found.append((json.loads(attrs["reasons"])[0], False))

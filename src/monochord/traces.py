@@ -4,12 +4,12 @@ import numpy as np
 
 from monochord.estimate import Estimate
 from monochord.fits import FitResult, StepInfo
-from monochord.sampling import Draws, Piece
+from monochord.sampling import Piece, WarmUp
 
 FIT_GROUP, WARMUP_GROUP = "fit_trace", "warmup_trace"
 
 
-def add_traces(tree, fit: FitResult | None, draws: Draws):
+def add_traces(tree, fit: FitResult | None, warmup: WarmUp | None):
     """`tree` with its groups; a run without a fit, or without warm-up, has none of it."""
     import xarray
 
@@ -18,8 +18,8 @@ def add_traces(tree, fit: FitResult | None, draws: Draws):
 
     if fit is not None and fit.trace:
         tree[FIT_GROUP] = group("step", _columns(fit.trace))
-    if draws.warmup is not None and draws.warmup.trace:
-        pieces = draws.warmup.trace
+    if warmup is not None and warmup.trace:
+        pieces = warmup.trace
         tree[WARMUP_GROUP] = group("piece", {name: [getattr(p, name) for p in pieces] for name in Piece._fields})
     return tree
 

@@ -180,13 +180,29 @@ def test_parts_of_a_run_add_up():
 def test_our_reporter_takes_seconds_off_the_stage_that_compiled(monkeypatch):
     told = clock.Clock()
     monkeypatch.setattr(monochord_runner, "CLOCK", told)
-    reporter = monochord_runner._preparing_by_stage()
+    reporter = monochord_runner._end_of_stages()
     for seconds, call in (
         (0.003, lambda: reporter.fit_done(None)),
         (0.002, lambda: reporter.sampling(types.SimpleNamespace(stage="warm-up"))),
         (0.001, lambda: reporter.sampling(types.SimpleNamespace(stage="sampling"))),
     ):
-        time.sleep(0.005)
+        time.sleep(0.01)
         told.add(seconds)
         call()
-    assert reporter.seconds == pytest.approx({"fit": 0.003, "warmup": 0.002, "sampling": 0.001})
+    left = {stage: reporter.without_preparing(stage, 0.01) for stage in ("fit", "warmup", "sampling")}
+    assert left == pytest.approx({"fit": 0.007, "warmup": 0.008, "sampling": 0.009}, abs=5e-4)
+
+
+def test_compiling_beside_a_stage_leaves_it_nothing_less_than_nothing(monkeypatch):
+    """Catches: a stage that another thread compiled beside all the while, told as negative; an interval of another stage."""
+    told = clock.Clock()
+    monkeypatch.setattr(monochord_runner, "CLOCK", told)
+    reporter = monochord_runner._end_of_stages()
+    time.sleep(0.02)
+    told.add(0.02)
+    reporter.fit_done(None)
+    assert 0.0 <= reporter.without_preparing("fit", 0.01) < 1e-3
+    assert reporter.without_preparing("fit", 0.001) >= 0.0
+    time.sleep(0.01)
+    reporter.sampling(types.SimpleNamespace(stage="warm-up"))
+    assert reporter.without_preparing("warmup", 0.009) == pytest.approx(0.009, abs=5e-4)

@@ -21,7 +21,7 @@ def no_work(monkeypatch):
     def load(*_):
         raise AssertionError("the model was loaded before the output path was checked")
 
-    monkeypatch.setattr("monochord.cli._commands.load_target", load)
+    monkeypatch.setattr("monochord.cli._common.load_target", load)
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import monochord as mc
-from monochord._arviz import ess_of_means
+from monochord.mixing import ess_of_means
 from monochord.metrics import DenseMetric
 from monochord.targets import with_data
 from monochord.testing import funnel_target, gaussian_target

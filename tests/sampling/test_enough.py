@@ -48,7 +48,7 @@ def test_of_many_coordinates_the_slowest_are_judged(rng):
     x = rng.standard_normal((4, 300, 700))
     x[:, :, 70] = np.cumsum(rng.standard_normal((4, 300)), axis=1)
     x[:, :, 600] *= np.exp(np.repeat(rng.standard_normal((4, 5)), 60, axis=1))
-    chosen = slowest(x, JUDGED)
+    chosen = slowest([x], JUDGED)
     assert len(chosen) == JUDGED
     assert {70, 600} <= set(chosen[:])
     monitor = Monitor(ALL, 300.0)

@@ -11,7 +11,7 @@ import pytest
 bridgestan = pytest.importorskip("bridgestan", reason="pip install 'monochord[stan]'")
 
 import monochord as mc  # noqa: E402
-from monochord._arviz import convergence  # noqa: E402
+from monochord.mixing import convergence  # noqa: E402
 from monochord.targets import constrain_draws, evaluate, hessians  # noqa: E402
 from monochord.testing import TargetLaws, assert_mean_close  # noqa: E402
 

@@ -10,32 +10,25 @@ from typer.core import TyperGroup
 
 from monochord.cli import _invocation
 from monochord.cli._guard import guarded
-
-EXIT_CODES = (
-    "Exit codes: 0 done; 1 a bug in Monochord; 2 bad input; 3 done and written, but not to be trusted yet "
-    "(R̂ above 1.01 or target ESS not reached); 130 interrupted, draws so far kept."
+from monochord.cli._options import (
+    DOCTOR_EXIT_CODES,
+    EXIT_CODES,
+    NEXT,
+    Block,
+    Cache,
+    Data,
+    Force,
+    Json,
+    Keep,
+    Metric,
+    Model,
+    Output,
+    Progress,
+    Report,
+    Seed,
+    Store,
+    epilog,
 )
-DOCTOR_EXIT_CODES = (
-    "Exit codes: 0 every check passed (✓) or warned (!); 1 a bug in Monochord; 2 bad input; 3 a check failed (✗)."
-)
-
-
-NEXT = """monochord fits a metric, shows what it is worth, and samples. What to do next:
-
-  monochord demo                                    the whole way on real data, in a minute
-  monochord sample model.py --data data.json        your own model: NumPyro or JAX in a Python file
-                   --output run.nc --report run.html
-  monochord fit model.py --data data.json           only the fit and its verdict
-  monochord spectrum model.py --data data.json      what the metric is worth, before you draw
-  monochord report run.nc model.py                  one HTML page about a run
-  monochord sample --help                           options, examples, exit codes
-  monochord --install-completion                    completion in your shell
-"""
-
-
-def _epilog(*examples: str) -> str:
-    """Examples, then the exit codes; a blank line apart, as the help joins single lines."""
-    return "\n\n".join(["Examples:", *examples, EXIT_CODES])
 
 
 class _Group(TyperGroup):
@@ -70,7 +63,7 @@ class _Group(TyperGroup):
 app = typer.Typer(
     cls=_Group,
     help="Hamiltonian Monte Carlo made fast by a variational metric.",
-    epilog=_epilog(
+    epilog=epilog(
         "monochord demo",
         "monochord sample model.py --data data.json --output run.nc --report run.html",
         "monochord report run.nc model.py --data data.json",
@@ -79,18 +72,9 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-Model = Annotated[Path, typer.Argument(help="Python file with `model` (a NumPyro function, or a PyMC or Bambi model) or log_density(params, **data) and init(**data) (JAX; NumPy with gradient); or a .stan file.", show_default=False)]  # fmt: skip
-Data = Annotated[Optional[Path], typer.Option("--data", help="JSON object with the model's arguments. Without it the model file's data() is used, if any.", show_default=False)]  # fmt: skip
-Seed = Annotated[Optional[int], typer.Option(help="Seed; drawn from the system and printed where left out.", show_default=False)]  # fmt: skip
-Json = Annotated[bool, typer.Option("--json", help="One JSON object on standard output, nothing else there.")]
-Progress = Annotated[bool, typer.Option("--progress/--no-progress", help="Progress on standard error.")]
-Cache = Annotated[bool, typer.Option("--compile-cache/--no-compile-cache", help="Keep compiled programs in the user's cache folder.")]  # fmt: skip
-Report = Annotated[Optional[Path], typer.Option("--report", help="Write one HTML page about it here; an earlier report is replaced.", show_default=False)]  # fmt: skip
-Metric = Annotated[str, typer.Option(help="auto, identity, diagonal, dense or low_rank.")]
-
 
 @app.command(
-    epilog=_epilog(
+    epilog=epilog(
         "monochord sample model.py --data data.json --output run.nc",
         "monochord sample model.py --report run.html --target-ess 1000 --max-time 600",
         "monochord sample model.py --chains 8 --draws 1000 --kernel nuts --seed 1 --json",
@@ -99,11 +83,9 @@ Metric = Annotated[str, typer.Option(help="auto, identity, diagonal, dense or lo
 def sample(
     model: Model,
     data: Data = None,
-    output: Annotated[
-        Optional[Path], typer.Option("--output", "-o", help="netCDF file for the ArviZ DataTree.", show_default=False)
-    ] = None,  # fmt: skip
+    output: Output = None,
     report: Report = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace the output file if it exists.")] = False,
+    force: Force = False,
     chains: Annotated[int, typer.Option(help="Number of chains.")] = 4,
     draws: Annotated[
         Optional[int],
@@ -143,29 +125,59 @@ def sample(
     ] = None,
     step_size: Annotated[Optional[float], typer.Option(help="Fix the step size.", show_default=False)] = None,
     max_tree_depth: Annotated[int, typer.Option(help="At most 2**depth - 1 leapfrogs a draw.")] = 10,
+    store: Store = None,
+    keep: Keep = None,
+    thin: Annotated[int, typer.Option(help="Store every so many draws; ESS is judged on all.")] = 1,
+    block: Block = None,
+    chain_method: Annotated[
+        str, typer.Option(help="How chains share the machine: auto, threads or vectorised.")
+    ] = "auto",
     json: Json = False,
     progress: Progress = True,
     compile_cache: Cache = True,
 ) -> None:
     """Check, fit, tune and sample a model; print a summary."""
     with guarded(model, json):
-        from monochord.cli import _commands
+        from monochord.cli import _runs
 
-        _commands.sample(
+        _runs.sample(
             model, data, output=output, force=force, json=json, progress=progress, compile_cache=compile_cache, seed=seed,
             options={
                 "chains": chains, "draws": draws, "metric": metric, "kernel": kernel, "target_ess": target_ess,
                 "target_accept": target_accept, "step_size": step_size, "max_tree_depth": max_tree_depth,
-                "max_draws": max_draws, "max_gradients": max_gradients, "max_time": max_time,
+                "max_draws": max_draws, "max_gradients": max_gradients, "max_time": max_time, "chain_method": chain_method,
             },
-            no_fit=no_fit, report=report,
+            no_fit=no_fit, report=report, store={"store": store, "keep": keep, "thin": thin, "block": block},
+        )  # fmt: skip
+
+
+@app.command(epilog=epilog("monochord resume run.zarr", "monochord resume run.zarr --output run.nc --report run.html"))
+def resume(
+    store: Annotated[Path, typer.Argument(help="Folder that --store was given.", show_default=False)],
+    output: Output = None,
+    report: Report = None,
+    force: Force = False,
+    model: Annotated[
+        Optional[Path],
+        typer.Option(help="The model file, where it is no longer where it was.", show_default=False),
+    ] = None,
+    data: Data = None,
+    json: Json = False,
+    progress: Progress = True,
+    compile_cache: Cache = True,
+) -> None:
+    """Go on with a run whose process was killed or interrupted, to the end it would have had."""
+    with guarded(model or store, json):
+        from monochord.cli import _runs
+
+        _runs.resume(
+            store, model, data, output=output, force=force, json=json, progress=progress, compile_cache=compile_cache,
+            report=report,
         )  # fmt: skip
 
 
 @app.command(
-    epilog=_epilog(
-        "monochord fit model.py --data data.json", "monochord fit model.py --metric low_rank --seed 1 --json"
-    )
+    epilog=epilog("monochord fit model.py --data data.json", "monochord fit model.py --metric low_rank --seed 1 --json")
 )
 def fit(
     model: Model,
@@ -187,7 +199,7 @@ def fit(
 
 
 @app.command(
-    epilog=_epilog(
+    epilog=epilog(
         "monochord spectrum model.py --data data.json", "monochord spectrum model.py --at mean --report spectrum.html"
     )
 )
@@ -258,7 +270,7 @@ def compare(
         )  # fmt: skip
 
 
-@app.command(epilog=_epilog("monochord demo", "monochord demo --output demo.nc --report demo.html"))
+@app.command(epilog=epilog("monochord demo", "monochord demo --output demo.nc --report demo.html"))
 def demo(
     output: Annotated[Path, typer.Option("--output", "-o", help="netCDF file to write; replaced if it exists.")] = Path(
         "posterior.nc"
@@ -274,16 +286,16 @@ def demo(
 
     model = demo_file()
     with guarded(model, json):
-        from monochord.cli import _commands
+        from monochord.cli import _runs
 
-        _commands.sample(
+        _runs.sample(
             model, None, output=output, force=True, json=json, progress=progress, compile_cache=compile_cache,
             show_spectrum=True, seed=seed, report=report,
         )  # fmt: skip
 
 
 @app.command(
-    epilog=_epilog("monochord report run.nc", "monochord report run.nc model.py --data data.json --output run.html")
+    epilog=epilog("monochord report run.nc", "monochord report run.nc model.py --data data.json --output run.html")
 )
 def report(
     run: Annotated[

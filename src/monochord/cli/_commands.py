@@ -1,77 +1,29 @@
-"""What the commands do, through the public API."""
+"""What the commands do, through the public API; `_runs.py` has those that draw."""
 
-import contextlib
-import dataclasses
 import json as json_module
-import os
 import sys
-import tempfile
-import time
 from pathlib import Path
 
-_STARTED = time.perf_counter()
+import typer
 
-import typer  # noqa: E402
-
-import monochord as mc  # noqa: E402
-from monochord import reports  # noqa: E402
-from monochord._arviz import check_output, read_netcdf, write_netcdf  # noqa: E402
-from monochord.cli import _invocation, _print  # noqa: E402
-from monochord.cli._model_file import load_target  # noqa: E402
-from monochord.errors import ModelError, OutputError  # noqa: E402
-from monochord.plan import SampleOptions  # noqa: E402
-from monochord.settings import check_choice, check_count, check_fraction  # noqa: E402
-from monochord.timing import import_finished  # noqa: E402
-
-import_finished(_STARTED)
-
-
-def _prepare(compile_cache: bool) -> None:
-    """64-bit floats, and JAX's persistent compile cache in the user's cache folder."""
-    import jax
-
-    jax.config.update("jax_enable_x64", True)
-    if not compile_cache or os.environ.get("MONOCHORD_COMPILE_CACHE", "") == "off":
-        return
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    folder = Path(os.environ.get("MONOCHORD_COMPILE_CACHE") or Path(base) / "monochord" / "compiled")
-    with contextlib.suppress(OSError):  # a read-only home only means no cache
-        folder.mkdir(parents=True, exist_ok=True)
-        jax.config.update("jax_compilation_cache_dir", str(folder))
-        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
-        jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
-
-
-def _load(model: Path, data: Path | None, compile_cache: bool):
-    _prepare(compile_cache)
-    return load_target(model, data)
-
-
-def _seed(seed: int | None) -> int:
-    import secrets
-
-    return secrets.randbits(31) if seed is None else check_count("seed", seed, 0, 2**63 - 1)
-
-
-def _checked(target, seed: int, say):
-    """Run the model check, print it, and stop on an error."""
-    findings = mc.check(target, seed=seed)
-    _print.findings(findings, say)
-    for finding in findings:
-        if finding.level == "error":
-            raise ModelError(finding.message)
-    return findings
+import monochord as mc
+from monochord import reports
+from monochord._arviz import check_output, read_netcdf
+from monochord.cli import _print
+from monochord.cli._common import check_report, checked, chosen_seed, load, plain, prepare, quiet, write_report
+from monochord.cli._model_file import load_target
+from monochord.settings import check_choice, check_count, check_fraction
 
 
 def doctor(model, data, *, seed, json, compile_cache) -> None:
     """`monochord doctor`."""
-    seed = _seed(seed)
-    with _quiet(json):
-        _prepare(compile_cache)
+    seed = chosen_seed(seed)
+    with quiet(json):
+        prepare(compile_cache)
         findings = mc.doctor(load_target(model, data), seed=seed)
     failed = any(finding.level == "error" for finding in findings)
     if json:
-        record = {"findings": _plain(findings), "gradients": findings.gradients, "seed": seed, "exit_code": 3 * failed}
+        record = {"findings": plain(findings), "gradients": findings.gradients, "seed": seed, "exit_code": 3 * failed}
         print(json_module.dumps(record))
     else:
         _print.findings(findings, print, "doctor")
@@ -82,38 +34,38 @@ def doctor(model, data, *, seed, json, compile_cache) -> None:
 
 def fit(model, data, *, seed, metric, json, progress, compile_cache, report=None) -> None:
     """`monochord fit`."""
-    family, seed, say = _family(metric), _seed(seed), _print.speaker(json)
-    _check_report(report)
-    with _quiet(json):
-        target = _load(model, data, compile_cache)
+    family, seed, say = _family(metric), chosen_seed(seed), _print.speaker(json)
+    check_report(report)
+    with quiet(json):
+        target = load(model, data, compile_cache)
         say(f"seed {seed}")
-        findings = _checked(target, seed, say)
+        findings = checked(target, seed, say)
         result = mc.fit(target, seed=seed, family=family, progress=progress)
         if not json:
             _print.fit(result)
-        page = _report(report, result, target, model, seed, say, findings=findings)
+        page = write_report(report, result, target, model, seed, say, findings=findings)
     if json:
-        print(json_module.dumps({"findings": _plain(findings), **_print.fit_record(result), **page}))
+        print(json_module.dumps({"findings": plain(findings), **_print.fit_record(result), **page}))
 
 
 def spectrum(model, data, *, seed, metric, target_accept, at, json, progress, compile_cache, report=None) -> None:
     """`monochord spectrum`."""
-    family, seed, say = _family(metric), _seed(seed), _print.speaker(json)
+    family, seed, say = _family(metric), chosen_seed(seed), _print.speaker(json)
     check_fraction("target_accept", target_accept)
     check_choice("at", at, ("fit", "mean"))
-    _check_report(report)
-    with _quiet(json):
-        target = _load(model, data, compile_cache)
+    check_report(report)
+    with quiet(json):
+        target = load(model, data, compile_cache)
         say(f"seed {seed}")
-        findings = _checked(target, seed, say)
+        findings = checked(target, seed, say)
         result = mc.fit(target, seed=seed, family=family, progress=progress)
         figures = mc.spectrum(target, result, seed=seed, target_accept=target_accept, at=at)
         if not json:
             _print.fit(result)
             _print.spectrum(figures)
-        page = _report(report, result, target, model, seed, say, findings=findings, spectrum=figures)
+        page = write_report(report, result, target, model, seed, say, findings=findings, spectrum=figures)
     if json:
-        record = {"findings": _plain(findings), "fit": _print.fit_record(result), **_print.spectrum_record(figures)}
+        record = {"findings": plain(findings), "fit": _print.fit_record(result), **_print.spectrum_record(figures)}
         print(json_module.dumps({**record, **page}))
 
 
@@ -123,7 +75,7 @@ def compare(
     """`monochord compare`."""
     from monochord.comparison import check_matplotlib, interrupted
 
-    seed, say = _seed(seed), _print.speaker(json)
+    seed, say = chosen_seed(seed), _print.speaker(json)
     check_count("seeds", seeds, 1, 1000)
     check_count("chains", chains, 1, 1000)
     check_fraction("target_accept", target_accept)
@@ -132,14 +84,14 @@ def compare(
             check_output(path, force)
     if figure is not None:
         check_matplotlib()
-    with _quiet(json):
-        target = _load(model, data, compile_cache)
+    with quiet(json):
+        target = load(model, data, compile_cache)
         say(f"seed {seed}")
-        findings = _checked(target, seed, say)
+        findings = checked(target, seed, say)
         result = mc.compare(
             target, seeds=seeds, seed=seed, chains=chains, target_accept=target_accept, progress=progress
         )
-    record = {"findings": _plain(findings), **_print.comparison_record(result), "output": None, "figure": None}
+    record = {"findings": plain(findings), **_print.comparison_record(result), "output": None, "figure": None}
     if not json:
         print(f"\n{result}")
     if result.rows and output is not None:
@@ -161,56 +113,12 @@ def compare(
         raise typer.Exit(3)
 
 
-def sample(
-    model, data, *, output, force, json, progress, compile_cache, seed, options=None, show_spectrum=False, no_fit=False,
-    report=None,
-) -> None:  # fmt: skip
-    """`monochord sample`, and `monochord demo` with its spectrum shown."""
-    options = options or {}
-    seed, say = _seed(seed), _print.speaker(json)
-    SampleOptions(**options)  # refused before any work
-    if output is not None:
-        check_output(output, force)
-    _check_report(report)
-    with _quiet(json):
-        target = _load(model, data, compile_cache)
-        say(f"seed {seed}")
-        findings = _checked(target, seed, say)
-        result, figures = (False if no_fit else None), None
-        if show_spectrum:
-            result = mc.fit(target, seed=seed, progress=progress)
-            figures = mc.spectrum(target, result, seed=seed)
-            if not json:
-                _print.fit(result)
-                _print.spectrum(figures)
-        tree = mc.sample(target, fit=result, seed=seed, progress=progress, **options)
-        tree["sample_stats"].attrs["command"] = _invocation.command(seed)
-        written = _write(tree, output, force)
-        rows = mc.summary(tree)
-        doubts = mc.doubts(tree, rows)
-        if not json:
-            _print.summary(tree, rows, doubts, findings.gradients)
-            if figures is not None:
-                _print.prediction(tree, rows, figures)
-            if written:
-                print(f"\nwritten to {written}")
-        page = _report(
-            report, tree, target, model, seed, say, findings=findings, spectrum=figures, fit=result or None, rows=rows
-        )
-    if json:
-        record = _print.sample_record(tree, rows, doubts, str(written) if written else None)
-        record["gradients_check"] = findings.gradients
-        extra = {"spectrum": _print.spectrum_record(figures)} if figures is not None else {}
-        print(json_module.dumps({"findings": _plain(findings), **record, **extra, **page}))
-    _exit(tree, rows)
-
-
 def report(run: Path, model: Path | None, data, *, output: Path, force: bool, json: bool, compile_cache: bool) -> None:
     """`monochord report`."""
     reports.check_place(output, force)
     tree = read_netcdf(run)
-    with _quiet(json):
-        target = _load(model, data, compile_cache) if model is not None else None
+    with quiet(json):
+        target = load(model, data, compile_cache) if model is not None else None
         path = mc.report(tree, target, path=output, force=force, title=f"Posterior of {run.stem}")
     if json:
         print(json_module.dumps({"report": str(path), "bytes": path.stat().st_size}))
@@ -218,59 +126,6 @@ def report(run: Path, model: Path | None, data, *, output: Path, force: bool, js
         print(f"report written to {path}")
 
 
-def _check_report(path: Path | None) -> None:
-    if path is not None:
-        reports.check_place(path)
-
-
-def _report(path: Path | None, result, target, model: Path, seed: int, say, **known) -> dict:
-    """Write the page, if one is wanted; what --json says of it."""
-    if path is None:
-        return {}
-    title = f"Posterior of {model.stem}"
-    written = mc.report(
-        result, target, path=path, title=title, command=_invocation.command(seed), seed=seed, **known
-    )  # fmt: skip
-    say(f"report written to {written}")
-    return {"report": str(written)}
-
-
-@contextlib.contextmanager
-def _quiet(json: bool):
-    """With --json, what the model prints goes to standard error: standard output holds one object."""
-    with contextlib.redirect_stdout(sys.stderr) if json else contextlib.nullcontext():
-        yield
-
-
-def _exit(tree, rows) -> None:
-    if tree["sample_stats"].attrs["status"] == "interrupted":
-        count = tree["posterior"].sizes["draw"]
-        print(f"Interrupted: the {count} draws of each chain made so far were kept.", file=sys.stderr)
-        raise typer.Exit(130)
-    if not mc.is_trustworthy(tree, rows):
-        raise typer.Exit(3)
-
-
-def _write(tree, output: Path | None, force: bool) -> Path | None:
-    """Write the result; if that fails, to the temporary folder, so that nothing computed is lost."""
-    if output is None:
-        return None
-    try:
-        write_netcdf(tree, output, force)
-    except OutputError as error:
-        rescue = Path(tempfile.mkdtemp(prefix="monochord-")) / "posterior.nc"
-        try:
-            write_netcdf(tree, rescue)
-        except OutputError:
-            raise error from None
-        raise OutputError(f"{error} The result was saved to `{rescue}` instead.") from None
-    return output
-
-
 def _family(metric: str) -> str | None:
     check_choice("metric", metric, ("auto", "diagonal", "dense", "low_rank"))
     return None if metric == "auto" else metric
-
-
-def _plain(findings) -> list[dict]:
-    return [dataclasses.asdict(finding) for finding in findings]

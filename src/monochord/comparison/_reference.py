@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 from jaxtyping import Float
 
-from monochord import _arviz
+from monochord import mixing
 from monochord.convergence import ESS_LIMIT, r_hat_limit
 from monochord.errors import OptionError
 from monochord.targets import AbstractTarget
@@ -64,7 +64,7 @@ def reference_from_tree(tree, target: AbstractTarget, gradients: int, source: st
             "stand for the posterior's. Pass a run of this model."
         )
     x = np.asarray(group["x"].values, np.float64)
-    ess, r_hat = _arviz.convergence(x)
+    ess, r_hat = mixing.convergence(x)
     least, largest = (float(f(v)) for f, v in ((np.nanmin, ess), (np.nanmax, r_hat)))
     reliable = least >= ESS_LIMIT * min(len(x), 4) and largest <= r_hat_limit(least, len(x))
     return _reference(x.reshape(-1, x.shape[-1]), least, largest, bool(reliable), source, gradients)

@@ -243,7 +243,7 @@ def _log_mean_exp(terms, count: int) -> float:
 
 def _shape(log_ratios) -> float:
     """Pareto k̂; 0 where the ratios are equal to rounding, NaN for fewer than 25."""
-    from monochord._arviz import pareto_shape
+    from monochord.mixing import pareto_shape
 
     if len(log_ratios) < 25:
         return float("nan")

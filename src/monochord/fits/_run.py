@@ -126,6 +126,14 @@ class FitResult:
         return f"{name} ({share} of its score unexplained)"
 
 
+@dataclasses.dataclass(frozen=True)
+class Checkpoint:
+    """A fit between two steps: enough for another process to end it as this one would."""
+
+    state: AbstractFitState
+    trace: tuple[StepInfo, ...]
+
+
 def run(
     key: Key,
     target: AbstractTarget,
@@ -133,18 +141,22 @@ def run(
     *,
     initial=None,
     max_steps: int = MAX_STEPS,
-    state: AbstractFitState | None = None,
+    state: AbstractFitState | Checkpoint | None = None,
     callback: Callable[[StepInfo], None] | None = None,
+    checkpoint: Callable[[Checkpoint], None] | None = None,
     throw: bool = False,
 ) -> FitResult:
     """Run `algorithm` to its end, or for `max_steps` steps in all.
 
     Step i uses a key that depends on `key` and i alone, so a fit resumed from `state` with the same key
-    ends bit for bit where an uninterrupted one does. `callback` sees every step.
+    ends bit for bit where an uninterrupted one does. `callback` sees every step, and
+    `checkpoint` what a fit may be resumed from after it, passed as `state`.
 
     **Raises** with `throw=True` a `MonochordError` when the fit found no start or diverged.
     """
     trace: list[StepInfo] = []
+    if isinstance(state, Checkpoint):
+        state, trace = state.state, list(state.trace)
     words = key_words(key)
     if state is None:
         state = algorithm.init(key, target, initial)
@@ -158,6 +170,8 @@ def run(
             state = dataclasses.replace(state, stage="check")
         state, info = algorithm.step(fold_words(words, 1, state.num_steps), target, state)
         trace.append(info)
+        if checkpoint is not None and resumable is None:
+            checkpoint(Checkpoint(state, tuple(trace)))
         if callback is not None:
             callback(info)
     if throw and state.status in (FitStatus.no_finite_start, FitStatus.diverged):
@@ -226,7 +240,7 @@ def _pareto_k(log_ratios) -> Estimate:
 
     The error is the asymptotic one of a generalised Pareto shape from M tail draws, (1 + k)/√M.
     """
-    from monochord._arviz import pareto_shape
+    from monochord.mixing import pareto_shape
 
     log_ratios = log_ratios[np.isfinite(log_ratios)]
     if len(log_ratios) and np.ptp(log_ratios) <= 1e-8 * (1.0 + np.max(np.abs(log_ratios))):

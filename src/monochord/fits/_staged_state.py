@@ -75,6 +75,9 @@ def shrunk_diagonal(gaussian: Gaussian) -> Gaussian:
 
 def updated(state: StagedState, family: AbstractFamily, prior: Gaussian) -> StagedState:
     """Match on the buffer's plausible points; a failed factorisation keeps the prior and weakens the match."""
+    if not sum(len(points.x) for points in state.buffer):  # none of the last ones was usable
+        repairs = state.repairs.add(rejected_updates=1)
+        return dataclasses.replace(state, current=prior, strength=state.strength / 8.0, repairs=repairs)
     points, dropped = plausible(prior, state.buffer)
     try:
         with np.errstate(over="ignore", invalid="ignore"):

@@ -20,6 +20,10 @@ class MappedTarget(AbstractTarget):
     center: Float[Array, " dim"]
     names: tuple[str, ...] = eqx.field(static=True)
 
+    @property
+    def vectorised(self) -> bool:
+        return self.inner.vectorised
+
     def log_density(self, x: Float[Array, " dim"]) -> Float[Array, ""]:
         point, log_det = self.map.forward(x)
         return self.inner.log_density(point) + log_det

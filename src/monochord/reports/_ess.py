@@ -2,8 +2,9 @@
 
 import numpy as np
 
-from monochord._arviz import SummaryRow, bulk_and_tail_ess
+from monochord._arviz import SummaryRow
 from monochord.convergence import ESS_LIMIT
+from monochord.mixing import bulk_and_tail_ess
 from monochord.reports._ranks import values_of
 from monochord.reports._svg import Canvas, figure, shortened, span_of
 

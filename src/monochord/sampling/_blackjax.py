@@ -10,12 +10,14 @@ from typing import Any, NamedTuple
 import blackjax.mcmc.hmc as blackjax_hmc
 import jax
 import jax.numpy as jnp
+import numpy as np
 from blackjax.mcmc.metrics import Metric as EngineMetric
 from jaxtyping import Float, Int
 
 from monochord.arrays import Array, Key
 from monochord.metrics import AbstractMetric
 from monochord.sampling._blackjax_nuts import nuts_transition
+from monochord.spectra import WIDE
 from monochord.targets import AbstractTarget
 
 DIVERGENCE_THRESHOLD = 1000.0  # energy error in nats that Stan and BlackJAX call divergent
@@ -76,6 +78,11 @@ def engine_metric(metric: AbstractMetric) -> EngineMetric:
     return EngineMetric(sample_momentum, kinetic_energy, check_turning, scale)  # pyright: ignore[reportArgumentType]
 
 
+def plain_numbers(first, count, step_size, trajectory_length, jitter):
+    """Of one type wherever they come from: every call of the block is then of the same program, to the last bit."""
+    return np.int32(first), np.int32(count), *(np.float64(value) for value in (step_size, trajectory_length, jitter))
+
+
 @partial(jax.jit, static_argnames="spec")
 def run_block(
     target: AbstractTarget,
@@ -86,6 +93,7 @@ def run_block(
     count: int | Int[Array, ""],
     step_size: float | Float[Array, ""],
     trajectory_length: float | Float[Array, ""],
+    jitter: float | Float[Array, ""] = WIDE,
     *,
     spec: BlockSpec,
 ) -> tuple[Position, Block]:
@@ -103,7 +111,7 @@ def run_block(
     def body(i, carry):
         state, block = carry
         state, info = step(
-            jax.random.fold_in(key, first + i), state, target, metric, step_size, trajectory_length, spec
+            jax.random.fold_in(key, first + i), state, target, metric, step_size, trajectory_length, jitter, spec
         )
         row = Block(
             state.position,
@@ -121,16 +129,16 @@ def run_block(
     return Position(*state), block
 
 
-def _nuts_step(key, state, target, metric, step_size, trajectory_length, spec):
+def _nuts_step(key, state, target, metric, step_size, trajectory_length, jitter, spec):
     return nuts_transition(
         key, state, target.log_density, step_size, engine_metric(metric), spec.max_tree_depth, DIVERGENCE_THRESHOLD
     )
 
 
-def _hmc_step(key, state, target, metric, step_size, trajectory_length, spec):
-    """One HMC transition whose length is uniform on 0.5–1.5 of `trajectory_length`."""
+def _hmc_step(key, state, target, metric, step_size, trajectory_length, jitter, spec):
+    """One HMC transition whose length is uniform on 1 ± `jitter` of `trajectory_length`."""
     key_length, key_kernel = jax.random.split(key)
-    length = trajectory_length * jax.random.uniform(key_length, (), state.position.dtype, 0.5, 1.5)
+    length = trajectory_length * (1.0 + jitter * jax.random.uniform(key_length, (), state.position.dtype, -1.0, 1.0))
     num_steps = jnp.clip(jnp.round(length / step_size), 1, 2**spec.max_tree_depth - 1).astype(jnp.int32)
     kernel: Any = blackjax_hmc.build_kernel(divergence_threshold=DIVERGENCE_THRESHOLD)
     return kernel(key_kernel, state, target.log_density, step_size, engine_metric(metric), num_steps)

@@ -1,6 +1,9 @@
 """What a run has spent, against what it may."""
 
+import math
 import time
+
+from monochord.sampling._hosts import agreed
 
 
 class Budget:
@@ -22,7 +25,9 @@ class Budget:
 
     def is_spent(self, share: float = 1.0) -> bool:
         """Whether `share` of either limit is reached."""
-        return self.gradients >= share * self.max_gradients or self.seconds >= share * self.max_seconds
+        if self.gradients >= share * self.max_gradients:
+            return True
+        return math.isfinite(self.max_seconds) and bool(agreed(self.seconds >= share * self.max_seconds))
 
     def ending(self) -> str:
         """The limit that is reached, in words."""

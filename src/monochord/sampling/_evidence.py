@@ -47,6 +47,17 @@ class EvidenceSum:
         self._stride = 1
         self._most = int(np.clip(SAMPLE_NUMBERS // (num_chains * gaussian.dim), 2, MAX_SAMPLE))
 
+    def state(self) -> tuple:
+        """Everything summed so far, for `resume`."""
+        return self._count, self._residuals, self._shares, self._sample, self._stride
+
+    def resume(self, state: tuple) -> "EvidenceSum":
+        """Go on from the `state` of another sum over the same Gaussian and chains."""
+        self._count, self._residuals, self._shares, sample, self._stride = state
+        self._residuals, self._shares = self._residuals.copy(), self._shares.copy()
+        self._sample = [tuple(pair) for pair in sample]
+        return self
+
     def add(self, x: np.ndarray, score: np.ndarray) -> None:
         """Take in draws and their scores, shape (chains, draws, dim)."""
         chains, count, dim = x.shape
@@ -66,7 +77,7 @@ class EvidenceSum:
     def _keep(self, x: np.ndarray, score: np.ndarray) -> None:
         """Every so many iterations, twice as many apart each time there are too many."""
         first = -self._count % self._stride
-        self._sample += [(x[:, i], score[:, i]) for i in range(first, x.shape[1], self._stride)]
+        self._sample += [(x[:, i].copy(), score[:, i].copy()) for i in range(first, x.shape[1], self._stride)]
         while len(self._sample) > self._most:
             self._sample, self._stride = self._sample[::2], 2 * self._stride
 

@@ -12,9 +12,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from monochord._arviz import bulk_ess, ess_of_means
-from monochord.sampling._chains import Segment, concatenate
+from monochord.mixing import bulk_ess, ess_of_means
 from monochord.sampling._enough import spread_sample
+from monochord.sampling._segment import Segment, concatenate
 from monochord.sampling._settings import Tuning
 from monochord.sampling._tuning import closed_form_tuning
 from monochord.sampling._warmup import PIECE, WarmUpRun

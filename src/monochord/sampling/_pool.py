@@ -4,9 +4,9 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from monochord._arviz import bulk_ess
-from monochord.sampling._chains import Segment
+from monochord.mixing import bulk_ess
 from monochord.sampling._enough import JUDGED, slowest
+from monochord.sampling._segment import Segment
 from monochord.targets import Evaluations
 
 FIRST_WINDOW = 20
@@ -46,4 +46,4 @@ def pooled(segments: list[Segment]) -> tuple[Evaluations, np.ndarray]:
 def agreement(segments: list[Segment]) -> float:
     """Smallest bulk ESS over coordinates (the slowest of very many): small where chains disagree or drift."""
     x = np.concatenate([segment.x for segment in segments], axis=1)
-    return float(np.min(bulk_ess(x[:, :, slowest(x, JUDGED)])))
+    return float(np.min(bulk_ess(x[:, :, slowest([x], JUDGED)])))

@@ -1,60 +1,37 @@
 """From starts to `Draws`: warm-up, the kernel, the loop over blocks, its stopping rules, and what is kept."""
 
 import dataclasses
-import time
 from collections.abc import Sequence
 
 import numpy as np
 
 from monochord.arrays import Key, fold_key, host_generator
 from monochord.cost import Cost
+from monochord.errors import LostProcess, ModelError
 from monochord.gaussian import Gaussian
+from monochord.sampling._ahead import Ahead
+from monochord.sampling._archive import AbstractArchive, Beginning, Stretch, WarmUp
 from monochord.sampling._budget import Budget
-from monochord.sampling._chains import Chains, Piece, ProgressCallback, SamplingInfo, Segment, concatenate
-from monochord.sampling._enough import Monitor, Standing
-from monochord.sampling._evidence import Evidence, EvidenceSum
-from monochord.sampling._pilot import Pilot, choose_kernel
-from monochord.sampling._settings import SamplerSettings, Start, Tuning
+from monochord.sampling._chains import Chains, ProgressCallback
+from monochord.sampling._enough import Standing
+from monochord.sampling._evidence import Evidence
+from monochord.sampling._kept import STUCK_CHAIN, Kept
+from monochord.sampling._pilot import choose_kernel
+from monochord.sampling._segment import Segment, concatenate
+from monochord.sampling._settings import SamplerSettings, Standpoint, Start, Tuning
 from monochord.sampling._warmup import WarmUpRun
-from monochord.targets import AbstractTarget, Evaluations, join
+from monochord.targets import AbstractTarget, join
 
-WATCH_DRAWS = 100  # after which a chain may be found stuck
-STUCK_CHAIN = "stuck"  # what ends a first stretch that is given up
-STUCK = 0.5  # of the wanted acceptance
-MANY_DIVERGING = 0.01  # of transitions
 MAX_RESTARTS = 2
-
-
-@dataclasses.dataclass(frozen=True)
-class WarmUp:
-    """The outcome of warm-up and what it spent, the pilot of kernels and draws that were given up included."""
-
-    gradients: int
-    iterations: int
-    acceptance: float
-    num_refinements: int
-    num_restarts: int
-    pilot: Pilot
-    trace: tuple[Piece, ...] = ()
-
-
-@dataclasses.dataclass(frozen=True)
-class Standpoint:
-    """Where a run stands: enough to go on with it bit for bit, given the same target and key."""
-
-    ends: Evaluations
-    iteration: int
-    kernel: str
-    max_tree_depth: int
-    tunings: tuple[Tuning, ...]
-    groups: tuple[slice, ...]
+STOPPED = "stopped"  # how a status begins where the model raised or another process was lost
 
 
 @dataclasses.dataclass(frozen=True)
 class Draws:
     """Draws of all chains in unconstrained space, shape (chains, draws, dim), and how they came about.
 
-    `evidence` is what these draws and their scores say about the fit. `standing` is the last look at ESS and R̂.
+    `evidence` is what these draws and their scores say about the fit. `standing` is the last look at ESS and R̂. Of a run
+    that is recorded in an archive, `segment` holds every so many draws, and the counts are those of all.
     """
 
     segment: Segment
@@ -66,11 +43,17 @@ class Draws:
     seconds_sampling: float
     evidence: Evidence | None
     standing: Standing | None
+    stretch: Stretch | None = None
 
     @property
     def x(self) -> np.ndarray:
         """Positions, (chains, draws, dim)."""
         return self.segment.x
+
+    @property
+    def num_draws(self) -> int:
+        """Of each chain."""
+        return self.stretch.done if self.stretch is not None else self.segment.x.shape[1]
 
     @property
     def tuning(self) -> Tuning:
@@ -85,7 +68,12 @@ class Draws:
     @property
     def gradients_sampling(self) -> int:
         """Gradients of the kept draws."""
-        return self.segment.gradients
+        return self.stretch.gradients if self.stretch is not None else self.segment.gradients
+
+    @property
+    def idle_lanes(self) -> int:
+        """Gradients that idle lanes cost, of starts, warm-up and sampling."""
+        return self.cost_starts.idle_lanes + (self.stretch.idle_lanes if self.stretch is not None else 0)
 
 
 def run_chains(
@@ -96,15 +84,20 @@ def run_chains(
     settings: SamplerSettings,
     judged: Gaussian | None = None,
     callback: ProgressCallback | None = None,
+    archive: AbstractArchive | None = None,
+    ahead: Ahead | None = None,
 ) -> Draws:
     """Warm-up and sampling of all chains; `judged` is the fit that the draws are held against.
 
-    Ctrl-C while draws are being kept ends the run with the draws so far and the status "interrupted";
-    during warm-up it propagates, as nothing is worth keeping.
+    Ctrl-C, and an exception of the model's, while draws are being kept end the run with the draws so far and a status that
+    says so; during warm-up they propagate, as nothing is worth keeping. With `archive` everything is recorded there.
     """
     budget = Budget(settings.max_gradients, settings.max_seconds)
     budget.spend(cost_starts.gradients)
-    chains = Chains(target, join([start.points for start in starts]), fold_key(key, 1), settings.max_tree_depth)
+    chains = Chains(
+        target, join([start.points for start in starts]), fold_key(key, 1), settings.max_tree_depth, journal=archive,
+        chain_method=settings.chain_method, ahead=ahead,
+    )  # fmt: skip
     try:
         run = WarmUpRun(chains, starts, settings, budget, host_generator(fold_key(key, 0)), callback)
         acceptance = run.run()
@@ -113,20 +106,23 @@ def run_chains(
             warmed = WarmUp(
                 run.gradients, run.iterations, acceptance, run.num_refinements, restarts, pilot, tuple(run.trace)
             )  # fmt: skip
-            seconds_warmup = budget.seconds
             begin = Standpoint(
                 chains.ends(), chains.iteration, run.kernel, settings.max_tree_depth, tuple(run.tunings()),
                 tuple(group.chains for group in run.groups),
             )  # fmt: skip
+            beginning = Beginning(begin, warmed, cost_starts, budget.seconds)
             watch = settings.step_size is None and restarts < MAX_RESTARTS
-            drawn, stuck = _sample(chains, begin, settings, budget, judged, callback, watch=watch)
-            if stuck is None:
-                break
+            if archive is not None:
+                archive.begin()
+            kept = Kept(chains, beginning, settings, budget, judged, archive=archive, watch=watch)
+            drawn = _sample(kept, callback)
+            if drawn.status != STUCK_CHAIN:
+                return drawn
             run.take_back(drawn.segment.gradients, drawn.segment.x.shape[1])
-            acceptance = run.run_again(stuck)
+            acceptance = run.run_again(kept.watched)
     finally:
         chains.close()
-    return dataclasses.replace(drawn, warmup=warmed, cost_starts=cost_starts, seconds_warmup=seconds_warmup)
+    raise AssertionError("the last stretch is not watched")
 
 
 def continue_chains(
@@ -141,106 +137,93 @@ def continue_chains(
 
     ESS and R̂ are judged on all of them together.
     """
-    chains = Chains(target, standpoint.ends, fold_key(key, 1), standpoint.max_tree_depth, standpoint.iteration)
+    budget = Budget(settings.max_gradients, settings.max_seconds)
+    chains = Chains(
+        target, standpoint.ends, fold_key(key, 1), standpoint.max_tree_depth, standpoint.iteration,
+        chain_method=settings.chain_method,
+    )  # fmt: skip
     try:
-        budget = Budget(settings.max_gradients, settings.max_seconds)
-        return _sample(chains, standpoint, settings, budget, None, callback, before)[0]
+        return _sample(Kept(chains, Beginning(standpoint, None), settings, budget, before=before), callback)
     finally:
         chains.close()
 
 
-def _sample(
-    chains: Chains, begin: Standpoint, settings: SamplerSettings, budget: Budget, judged: Gaussian | None, callback,
-    before: Segment | None = None, watch: bool = False,
-) -> tuple[Draws, list[Segment] | None]:  # fmt: skip
-    """Draws until a stopping rule holds; with `watch`, also those so far with scores where a chain is found stuck."""
-    kept = _Kept(begin, settings, budget, judged, before, watch)
-    clock, status = time.perf_counter(), None
+def resume_chains(
+    key: Key,
+    target: AbstractTarget,
+    archive: AbstractArchive,
+    settings: SamplerSettings,
+    judged: Gaussian | None = None,
+    callback: ProgressCallback | None = None,
+) -> Draws | None:
+    """Go on after the last block in `archive`, as if nothing had happened; None where there is no block yet.
+
+    `judged` counts only where the run has no chains of separate modes, as in `run_chains`.
+    """
+    found = archive.stretch()
+    if found is None:
+        return None
+    stretch, held = found
+    beginning, stands = stretch.beginning, stretch.stands
+    budget = Budget(settings.max_gradients, settings.max_seconds)
+    spent = beginning.warmup.gradients if beginning.warmup is not None else 0
+    budget.spend(beginning.cost_starts.gradients + spent + stretch.gradients)
+    chains = Chains(
+        target,
+        stands.ends,
+        fold_key(key, 1),
+        stands.max_tree_depth,
+        stands.iteration,
+        chain_method=settings.chain_method,
+    )
     try:
-        for segment in chains.segments(begin.tunings, begin.kernel, settings.num_draws, kept.next_look):
+        whole = judged if len(beginning.begin.groups) == 1 else None
+        return _sample(
+            Kept(chains, beginning, settings, budget, whole, archive=archive).resume(stretch, held), callback
+        )
+    finally:
+        chains.close()
+
+
+def _sample(kept: Kept, callback: ProgressCallback | None) -> Draws:
+    """Draws until a stopping rule holds."""
+    begin, settings, status = kept.beginning.begin, kept.settings, None
+    stream = kept.chains.segments(
+        begin.tunings, begin.kernel, settings.num_draws, kept.next_cut, kept.done, is_paced=not kept.is_archived
+    )
+    try:
+        while status is None:
+            try:
+                segment = next(stream, None)
+            except (ModelError, LostProcess) as error:
+                if not kept.done:
+                    raise
+                status = f"{STOPPED}: {error}"
+                break
+            if segment is None:
+                break
             status = kept.take(segment)
             if callback is not None and status != STUCK_CHAIN:
-                callback(kept.info(segment, time.perf_counter() - clock))
-            if status is not None:
-                break
+                callback(kept.info(segment))
     except KeyboardInterrupt:
-        if not kept.segments:
+        if not kept.done:
             raise
         status = "interrupted"
     if status not in ("interrupted", STUCK_CHAIN):
         kept.last_look()
-    seconds = time.perf_counter() - clock
-    stands = dataclasses.replace(begin, ends=chains.ends(), iteration=chains.iteration)
-    drawn = Draws(
-        concatenate(kept.segments), stands, None, Cost(), _in_words(status, settings), 0.0, seconds,
-        kept.evidence.evidence() if kept.evidence is not None else None, kept.monitor.standing,
+    stretch, beginning = kept.stretch(), kept.beginning
+    return Draws(
+        concatenate(kept.held.segments), stretch.stands, beginning.warmup, beginning.cost_starts,
+        status if status == STUCK_CHAIN else _in_words(status, settings), beginning.seconds_warmup, stretch.seconds,
+        kept.evidence.evidence() if kept.evidence is not None else None, kept.monitor.standing, stretch,
     )  # fmt: skip
-    return drawn, kept.watched if status == STUCK_CHAIN else None
-
-
-class _Kept:
-    """Draws that are being kept, what is known of them, and the rules that end the run."""
-
-    def __init__(self, begin: Standpoint, settings: SamplerSettings, budget: Budget, judged, before, watch: bool):
-        self.begin, self.settings, self.budget, self._watch = begin, settings, budget, watch
-        self.segments: list[Segment] = []
-        self.watched: list[Segment] = []  # with their scores, until it is known that no chain is stuck
-        self._old = [before] if before is not None else []
-        self._made = before.x.shape[1] if before is not None else 0
-        self.monitor = Monitor(begin.groups, settings.target_ess)
-        self.evidence = EvidenceSum(judged, settings.num_chains) if judged is not None else None
-        self.done = self.gradients = self.divergences = 0
-
-    def next_look(self, done: int) -> int:
-        """The count of new draws at which to look next: the schedule counts old ones too."""
-        return self.monitor.next_look(self._made + done) - self._made
-
-    def take(self, segment: Segment) -> str | None:
-        """Keep `segment`; the reason to stop, if there is one."""
-        if self.evidence is not None:
-            self.evidence.add(segment.x, segment.score)
-        self.segments.append(segment._replace(score=segment.score[:, :, :0]))
-        self.done += segment.x.shape[1]
-        self.gradients += segment.gradients
-        self.divergences += int(segment.diverging.sum())
-        self.budget.spend(segment.gradients)
-        if self._watch:
-            self.watched.append(segment)
-            if self.done >= WATCH_DRAWS:
-                self._watch = False
-                if _is_stuck(self.watched, self.settings.target_accept):
-                    return STUCK_CHAIN
-                self.watched = []
-        if self.done == self.next_look(self.done - 1) and self.monitor.look([*self._old, *self.segments]):
-            return "target ESS reached"
-        return self.budget.ending() if self.budget.is_spent() else None
-
-    def last_look(self) -> None:
-        """A look at the end, where the run was not looked at on the way or nobody waited for its ESS."""
-        if self.monitor.standing is None or self.settings.target_ess is None:
-            self.monitor.last_look([*self._old, *self.segments])
-
-    def info(self, segment: Segment, seconds: float) -> SamplingInfo:
-        """A report of progress."""
-        standing = self.monitor.standing
-        return SamplingInfo(
-            "sampling", self.done, self.settings.num_draws, self.gradients, self.divergences,
-            float(segment.acceptance.mean()), self.begin.tunings[0].step_size, standing.ess if standing else None,
-            standing.r_hat if standing else None, self.settings.target_ess, seconds, self.begin.kernel,
-        )  # fmt: skip
-
-
-def _is_stuck(segments: list[Segment], target_accept: float) -> bool:
-    """Whether a chain accepts so little, or so many transitions diverge, that the step size of warm-up cannot be right."""
-    weights = [segment.x.shape[1] for segment in segments]
-    acceptance = np.average([segment.acceptance.mean(axis=1) for segment in segments], axis=0, weights=weights)
-    diverging = np.mean(np.concatenate([segment.diverging for segment in segments], axis=1))
-    return bool(np.min(acceptance) < STUCK * target_accept or diverging > MANY_DIVERGING)
 
 
 def _in_words(status: str | None, settings: SamplerSettings) -> str:
     if settings.target_ess is None:
         return status or "finished"
     if status in ("target ESS reached", "interrupted"):
+        return status
+    if status is not None and status.startswith(STOPPED):
         return status
     return f"{status or 'draw limit reached'} before the target ESS"

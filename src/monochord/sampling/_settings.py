@@ -8,15 +8,17 @@ import numpy as np
 from monochord.gaussian import Gaussian
 from monochord.metrics import AbstractMetric
 from monochord.sampling._evidence import Evidence
+from monochord.spectra import WIDE
 from monochord.targets import Evaluations
 
 KERNELS = ("auto", "nuts", "hmc")
+CHAIN_METHODS = ("auto", "threads", "vectorised")  # how chains share the machine
 Refine = Callable[[Gaussian, Evaluations, np.ndarray], Gaussian]
 
 
 @dataclasses.dataclass(frozen=True)
 class Tuning:
-    """What sampling runs with: a metric, a step size, and for HMC a mean trajectory length.
+    """What sampling runs with: a metric, a step size, and for HMC a mean trajectory length and its jitter, a share of it.
 
     `step_size` and `trajectory_length` are in time units of the whitened space: one period of the
     slowest direction is 2π/ω_min.
@@ -25,6 +27,19 @@ class Tuning:
     metric: AbstractMetric
     step_size: float
     trajectory_length: float
+    jitter: float = WIDE
+
+
+@dataclasses.dataclass(frozen=True)
+class Standpoint:
+    """Where a run stands: enough to go on with it bit for bit, given the same target and key."""
+
+    ends: Evaluations
+    iteration: int
+    kernel: str
+    max_tree_depth: int
+    tunings: tuple[Tuning, ...]
+    groups: tuple[slice, ...]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,9 +72,11 @@ class SamplerSettings:
     contradicted: Callable[[Evidence], bool] | None = None
     refused: Callable[[Evidence], bool] | None = None  # whether draws say that no linear metric fits: no pilot then
     raises_accept: bool = False  # towards 1 where chains get stuck
+    has_walls: bool = False  # the density is zero in places: transitions diverge there at every step size
     prefers_hmc: bool = False  # with kernel "auto": on evidence that needs no pilot
     allows_pilot: bool = True
     step_size: float | int | None = None
     target_ess: float | int | None = None
     max_gradients: float | int = float("inf")
     max_seconds: float | int = float("inf")
+    chain_method: str = "auto"

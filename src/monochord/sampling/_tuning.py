@@ -8,10 +8,9 @@ import numpy as np
 from monochord.gaussian import Gaussian
 from monochord.metrics import AbstractMetric
 from monochord.sampling._settings import Tuning
-from monochord.spectra import energy_scale, frequencies_against, step_size_for
+from monochord.spectra import QUARTER_PERIOD, WIDE, best_trajectory, energy_scale, frequencies_against, step_size_for
 from monochord.targets import AbstractTarget, Evaluations, evaluate
 
-QUARTER_PERIOD = 0.5 * math.pi
 POWER_STEPS = 5
 NUDGE = 1e-4  # of a whitened unit: the score's change over it is a Hessian-vector product
 MAX_RESCALE = 8.0
@@ -23,15 +22,16 @@ def closed_form_tuning(
     """Tuning from the frequencies of the fitted Gaussian under `metric`, before any draw.
 
     A score residual R means curvature that varies: for a score with quadratic parts Σω⁴ grows by the
-    factor 1 + 2R (second Hermite order of the Poincaré inequality).
+    factor 1 + 2R (second Hermite order of the Poincaré inequality), and frequencies by about √R.
     """
     frequencies, weights = np.unique(frequencies_against(metric, gaussian.metric), return_counts=True)
-    length = QUARTER_PERIOD / float(frequencies.min())
-    inflation = 1.0 + 2.0 * min(max(residual, 0.0), 2.0)
+    bounded = min(max(residual, 0.0), 2.0)
+    length, jitter = best_trajectory(frequencies, target_accept, math.sqrt(bounded))
+    inflation = 1.0 + 2.0 * bounded
     step = step_size_for(
-        frequencies, target_accept, length if kernel == "hmc" else None, inflation, weights.astype(float)
+        frequencies, target_accept, length if kernel == "hmc" else None, inflation, weights.astype(float), jitter
     )
-    return Tuning(metric, step, length)
+    return Tuning(metric, step, length, jitter)
 
 
 def found_tuning(
@@ -61,4 +61,4 @@ def moved_tuning(tuning: Tuning, metric: AbstractMetric, points: Evaluations) ->
     old, new = energy_scale(tuning.metric, points), energy_scale(metric, points)
     ratio = old / new if math.isfinite(old) and new > 0 and math.isfinite(new) else 1.0
     step = tuning.step_size * min(MAX_RESCALE, max(1.0 / MAX_RESCALE, ratio))
-    return dataclasses.replace(tuning, metric=metric, step_size=step, trajectory_length=QUARTER_PERIOD)
+    return dataclasses.replace(tuning, metric=metric, step_size=step, trajectory_length=QUARTER_PERIOD, jitter=WIDE)

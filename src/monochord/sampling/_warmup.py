@@ -14,9 +14,10 @@ import numpy as np
 
 from monochord.gaussian import Gaussian
 from monochord.sampling._budget import Budget
-from monochord.sampling._chains import Chains, Piece, ProgressCallback, SamplingInfo, Segment, concatenate
+from monochord.sampling._chains import Chains, ProgressCallback, SamplingInfo
 from monochord.sampling._evidence import evidence_of
 from monochord.sampling._pool import agreement, bounded, pooled, window_lengths
+from monochord.sampling._segment import Piece, Segment, concatenate
 from monochord.sampling._settings import SamplerSettings, Start, Tuning
 from monochord.sampling._tuning import closed_form_tuning, found_tuning, moved_tuning
 from monochord.spectra import corrected_step_size, cost_functional

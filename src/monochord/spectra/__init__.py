@@ -36,6 +36,14 @@ from monochord.spectra._step_size import (
     step_size_for,
 )
 from monochord.spectra._text import brief
+from monochord.spectra._trajectory import (
+    QUARTER_PERIOD,
+    WIDE,
+    Trajectory,
+    best_trajectory,
+    correlations,
+    draws_per_effective,
+)
 from monochord.spectra._verdict import (
     MANY_INDEFINITE,
     MIN_GAIN,
@@ -47,6 +55,12 @@ from monochord.spectra._verdict import (
 )
 
 __all__ = [
+    "QUARTER_PERIOD",
+    "Trajectory",
+    "WIDE",
+    "best_trajectory",
+    "correlations",
+    "draws_per_effective",
     "MANY_INDEFINITE",
     "MIN_GAIN",
     "NEGLIGIBLE_MASS",

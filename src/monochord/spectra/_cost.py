@@ -8,6 +8,7 @@ from jaxtyping import Float
 
 from monochord.spectra._modes import Modes
 from monochord.spectra._step_size import expected_acceptance, step_size_for
+from monochord.spectra._trajectory import best_trajectory, correlations, draws_per_effective
 
 # Two numbers read off 28 Gaussian spectra of 4 to 250 dimensions (κ from 1 to 256; one slow, one fast, two clusters,
 # log-uniform), where leapfrogs, x and squares then came out within 1.33, 1.39 and 1.34 of measured NUTS
@@ -33,22 +34,18 @@ class PredictedCost(NamedTuple):
 
 
 def hmc_cost(modes: Modes, target_accept: float) -> PredictedCost:
-    """Of jittered HMC with lengths uniform on 0.5–1.5 of a quarter of the slowest period.
-
-    The autocorrelation of x is ρ = E cos(ωT) and of (x − mean)² it is E cos²(ωT), each slowed by rejections;
+    """Of jittered HMC with the trajectory of least cost, `best_trajectory`; each correlation is slowed by rejections, and
     effective draws follow as from an AR(1) chain.
     """
     if not modes.is_definite:
         return PredictedCost(math.nan, math.nan, math.nan)
     omega = modes.frequencies()
-    length = 0.5 * math.pi / omega[0]
-    step = step_size_for(omega, target_accept, length, weights=modes.weights)
-    accept = expected_acceptance(omega, step, length, modes.weights)
-    phase = omega * length
+    length, jitter = best_trajectory(omega, target_accept)
+    step = step_size_for(omega, target_accept, length, weights=modes.weights, jitter=jitter)
+    accept = expected_acceptance(omega, step, length, modes.weights, jitter=jitter)
+    linear, square = correlations(omega, length, jitter)
     steps = max(1.0, length / step)
-    linear = (np.sin(1.5 * phase) - np.sin(0.5 * phase)) / phase
-    square = 0.5 + 0.5 * (np.sin(3.0 * phase) - np.sin(phase)) / (2.0 * phase)
-    return PredictedCost(step, steps * _worst(linear, accept), steps * _worst(square, accept))
+    return PredictedCost(step, steps * draws_per_effective(linear, accept), steps * draws_per_effective(square, accept))
 
 
 def nuts_cost(modes: Modes, target_accept: float) -> PredictedCost:
@@ -68,7 +65,11 @@ def nuts_cost(modes: Modes, target_accept: float) -> PredictedCost:
     linear = (np.cos(half) * np.sinc(half / (2.0 * np.pi)) ** 2) @ mass
     square = (0.5 + 0.5 * np.cos(2.0 * half) * np.sinc(half / np.pi) ** 2) @ mass
     leapfrogs = float(sizes @ mass)
-    return PredictedCost(step, leapfrogs * _worst(linear, NUTS_EFFICIENCY), leapfrogs * _worst(square, NUTS_EFFICIENCY))
+    return PredictedCost(
+        step,
+        leapfrogs * draws_per_effective(linear, NUTS_EFFICIENCY),
+        leapfrogs * draws_per_effective(square, NUTS_EFFICIENCY),
+    )
 
 
 def nuts_law_holds(modes: Modes) -> bool:
@@ -136,9 +137,3 @@ def first_u_turn(frequencies: Float[np.ndarray, " modes"], weights: Float[np.nda
         middle = 0.5 * (low + high)
         low, high = (middle, high) if progress(middle) > 0 else (low, middle)
     return 0.5 * (low + high)
-
-
-def _worst(correlation: Float[np.ndarray, " modes"], accept: float) -> float:
-    """Draws per effective draw of the least favourable direction, with the share 1 − accept of draws staying."""
-    slowed = 1.0 - accept * (1.0 - correlation)
-    return float(np.max((1.0 + slowed) / (1.0 - slowed)))

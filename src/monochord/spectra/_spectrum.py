@@ -28,7 +28,7 @@ class MetricSpectrum:
     `omega_min`, `omega_max` are radians a unit of the leapfrog's time, `period` is 2π/ω_min, `step_limit` is 2/ω_max,
     beyond which the leapfrog is unstable, `step_size` the closed form for the wanted acceptance of jittered HMC.
     `gradients_per_effective_draw` and `gradients_per_effective_square` are predictions for the least favourable
-    direction's x and (x − mean)² under jittered HMC whose mean length is a quarter of the slowest period;
+    direction's x and (x − mean)² under jittered HMC of the best mean length (`best_trajectory`);
     `gradients_per_effective_draw_nuts` is NUTS's for x, NaN where its law does not hold (few coordinates).
     `criterion` is the cost functional C(M) on points that have left the fit (None where none were made), and
     `indefinite_share` the share of points whose own Hessian has a negative eigenvalue (the same for every metric).

@@ -11,13 +11,16 @@ import math
 import numpy as np
 from jaxtyping import Float
 
+from monochord.spectra._trajectory import WIDE
+
 STABILITY_LIMIT = 2.0  # of h = ε ω: beyond it the leapfrog grows without bound
 MAX_COUNTS = 64
 
 
-def hmc_step_counts(step_size: float, trajectory_length: float) -> tuple[np.ndarray, np.ndarray]:
-    """Possible leapfrog counts and their probabilities for a length uniform on 0.5–1.5 of the mean."""
-    low, high = 0.5 * trajectory_length / step_size, 1.5 * trajectory_length / step_size
+def hmc_step_counts(step_size: float, trajectory_length: float, jitter: float = WIDE) -> tuple[np.ndarray, np.ndarray]:
+    """Possible leapfrog counts and their probabilities for a length uniform on 1 ± `jitter` of the mean."""
+    mean = trajectory_length / step_size
+    low, high = (1.0 - jitter) * mean, (1.0 + jitter) * mean
     counts = np.arange(max(1, math.floor(low)), max(1, math.ceil(high + 0.5)) + 1)
     edges_low = np.where(counts == 1, -np.inf, counts - 0.5)
     mass = np.clip(np.minimum(counts + 0.5, high) - np.maximum(edges_low, low), 0.0, None)
@@ -30,6 +33,7 @@ def mean_energy_error(
     step_size: float,
     trajectory_length: float | None,
     weights: Float[np.ndarray, " modes"] | None = None,
+    jitter: float = WIDE,
 ) -> float:
     """Mean energy error μ(ε) in nats; infinite where a mode is unstable.
 
@@ -43,7 +47,7 @@ def mean_energy_error(
     weights = np.ones_like(size) if weights is None else weights
     if trajectory_length is None or trajectory_length > MAX_COUNTS * step_size:  # covers many turns of all that counts
         return float(0.5 * size @ weights)
-    counts, mass = hmc_step_counts(step_size, trajectory_length)
+    counts, mass = hmc_step_counts(step_size, trajectory_length, jitter)
     return float(mass @ (_turns(frequencies, step_size, counts) @ (size * weights)))
 
 
@@ -53,6 +57,7 @@ def expected_acceptance(
     trajectory_length: float | None,
     weights: Float[np.ndarray, " modes"] | None = None,
     inflation: float = 1.0,
+    jitter: float = WIDE,
 ) -> float:
     """Mean acceptance at a step size: of jittered HMC averaged over its step counts, or of NUTS (length None).
 
@@ -66,7 +71,7 @@ def expected_acceptance(
     if trajectory_length is None:
         return acceptance_of(inflation * mean_energy_error(frequencies, step_size, None, weights))
     weights = np.ones_like(size) if weights is None else weights
-    counts, mass = _typical_counts(step_size, trajectory_length)
+    counts, mass = _typical_counts(step_size, trajectory_length, jitter)
     errors = inflation * size * _turns(frequencies, step_size, counts)
     total = errors @ weights
     few = np.divide((errors**2) @ weights, total**2, out=np.zeros_like(total), where=total > 0)
@@ -92,13 +97,13 @@ def _turns(frequencies, step_size: float, counts: np.ndarray) -> np.ndarray:
     return np.sin(np.outer(counts, np.arccos(1.0 - h**2 / 2.0))) ** 2
 
 
-def _typical_counts(step_size: float, trajectory_length: float) -> tuple[np.ndarray, np.ndarray]:
+def _typical_counts(step_size: float, trajectory_length: float, jitter: float) -> tuple[np.ndarray, np.ndarray]:
     """Step counts and probabilities; of very many, `MAX_COUNTS` points of a golden-ratio sequence, which no mode's
     period can fall in step with.
     """
     if trajectory_length <= MAX_COUNTS * step_size:
-        return hmc_step_counts(step_size, trajectory_length)
-    spread = 0.5 + (np.arange(1, MAX_COUNTS + 1) * 0.6180339887498949) % 1.0
+        return hmc_step_counts(step_size, trajectory_length, jitter)
+    spread = 1.0 - jitter + 2.0 * jitter * ((np.arange(1, MAX_COUNTS + 1) * 0.6180339887498949) % 1.0)
     return spread * trajectory_length / step_size, np.full(MAX_COUNTS, 1.0 / MAX_COUNTS)
 
 
@@ -108,6 +113,7 @@ def step_size_for(
     trajectory_length: float | None = None,
     inflation: float = 1.0,
     weights: Float[np.ndarray, " modes"] | None = None,
+    jitter: float = WIDE,
 ) -> float:
     """Step size at which the law gives `target_accept`.
 
@@ -119,7 +125,7 @@ def step_size_for(
     limit = STABILITY_LIMIT / float(frequencies.max())
 
     def short(step):
-        return expected_acceptance(frequencies, step, trajectory_length, weights, inflation) < target_accept
+        return expected_acceptance(frequencies, step, trajectory_length, weights, inflation, jitter) < target_accept
 
     grid = limit * np.geomspace(1e-3, 0.999, 200)
     crossing = next((i for i, step in enumerate(grid) if short(step)), len(grid) - 1)

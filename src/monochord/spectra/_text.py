@@ -81,7 +81,7 @@ def footnotes(spectrum) -> list[str]:
     accept = f"{spectrum.target_accept:g}"
     text = [
         f"Gradients a draw (HMC, HMC x², NUTS): predicted for an effective draw of the least favourable direction, at acceptance {accept}; "
-        "HMC with jittered length, mean a quarter of the slowest period.",
+        "HMC with trajectories of the best mean length and jitter.",
         f"{_indefinite(share)} This took {spectrum.gradients:,} gradients.",
     ]
     if math.isnan(spectrum.table[0].gradients_per_effective_draw_nuts.value) and spectrum.table[0].omega_min.value > 0:

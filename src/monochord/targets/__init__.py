@@ -13,10 +13,11 @@ from monochord.targets._gradient import (
     hessians,
     idle_lanes,
     join,
+    running,
 )
 from monochord.targets._host import HostModel, HostTarget, host_target, raise_failure
 from monochord.targets._labels import Labels
-from monochord.targets._lanes import lanes
+from monochord.targets._lanes import calls_back, lanes, takes_turns
 from monochord.targets._numpy import numpy_target
 from monochord.targets._numpyro import NumPyroTarget, numpyro_target
 
@@ -31,6 +32,7 @@ __all__ = [
     "Labels",
     "NumPyroTarget",
     "callable_target",
+    "calls_back",
     "check_signature",
     "check_target",
     "constrain_draws",
@@ -48,5 +50,7 @@ __all__ = [
     "output_name",
     "raise_failure",
     "refused",
+    "running",
+    "takes_turns",
     "with_data",
 ]

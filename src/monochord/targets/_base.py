@@ -32,6 +32,11 @@ class AbstractTarget(eqx.Module):
         """Number of unconstrained coordinates."""
         return len(self.names)
 
+    @property
+    def vectorised(self) -> bool:
+        """Whether many points may be evaluated as lanes of one program; False where each chain needs a thread of its own."""
+        return True
+
     @abc.abstractmethod
     def log_density(self, x: Float[Array, " dim"]) -> Float[Array, ""]:
         """Log density at one point of unconstrained space, log Jacobians included, constants free."""

@@ -1,5 +1,6 @@
 """Batches of log densities and scores through one compiled function of one shape, counted."""
 
+import contextlib
 from typing import NamedTuple
 
 import jax
@@ -8,6 +9,7 @@ import numpy as np
 from jaxtyping import Float
 
 from monochord.arrays import Array
+from monochord.errors import ModelError, MonochordError
 from monochord.targets._base import AbstractTarget
 from monochord.targets._host import HostTarget
 from monochord.targets._lanes import lanes
@@ -54,11 +56,30 @@ def _evaluate(target: AbstractTarget, points, num_chunks):
     return jax.lax.fori_loop(0, num_chunks, chunk, empty)
 
 
+@contextlib.contextmanager
+def running():
+    """Turn what a compiled function raises, such as an exception of a callback, into a `ModelError` with its last line."""
+    try:
+        yield
+    except (jax.errors.JaxRuntimeError, ValueError) as error:
+        if isinstance(error, MonochordError) or not (
+            isinstance(error, jax.errors.JaxRuntimeError) or "CpuCallback" in str(error)
+        ):
+            raise
+        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+        raise ModelError(
+            f"the model raised while it was evaluated: {lines[-1][:300] if lines else type(error).__name__}. A chain cannot go on "
+            "from there. Return −inf where the density is zero, and mend what the line names."
+        ) from error
+
+
 def evaluate(target: AbstractTarget, x: Float[Array, "n dim"]) -> Evaluations:
     """Log densities and scores at `n` unconstrained points: `n` gradient evaluations.
 
     One function is compiled for each target structure, whatever `n` is; lanes beyond `n` in the last
     group idle (at most LANES - 1): `idle_lanes` says how many. A host target is called in threads, and no lane idles.
+
+    **Raises** `ModelError` where the model raised while it ran.
     """
     x = np.atleast_2d(np.asarray(x, dtype=np.float64))
     if isinstance(target, HostTarget):
@@ -69,9 +90,10 @@ def evaluate(target: AbstractTarget, x: Float[Array, "n dim"]) -> Evaluations:
         padded = np.zeros((CAPACITY, x.shape[1]))
         padded[: len(part)] = part
         padded[len(part) :] = part[-1]
-        value, score = _evaluate(target, padded, -(-len(part) // LANES))
-        values.append(np.asarray(value, dtype=np.float64)[: len(part)])
-        scores.append(np.asarray(score, dtype=np.float64)[: len(part)])
+        with running():
+            value, score = _evaluate(target, padded, -(-len(part) // LANES))
+            values.append(np.asarray(value, dtype=np.float64)[: len(part)])
+            scores.append(np.asarray(score, dtype=np.float64)[: len(part)])
     return Evaluations(x, np.concatenate(values), np.concatenate(scores))
 
 

@@ -3,8 +3,11 @@
 import contextlib
 import os
 import threading
+import traceback
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from types import FunctionType
 from typing import Any, final
 
 import equinox as eqx
@@ -58,6 +61,23 @@ class HostModel:
 
     def __hash__(self):
         return hash(HostModel)
+
+    def functions(self) -> list[Callable]:
+        """Python functions among those given, taken out of the partial functions around them."""
+        found: list[Callable] = []
+
+        def look(value) -> None:
+            if isinstance(value, partial):
+                for part in (value.func, *value.args):
+                    look(part)
+            elif isinstance(value, tuple):
+                for part in value:
+                    look(part)
+            elif isinstance(value, FunctionType):
+                found.append(value)
+
+        look((self._both, self._quantities, self._product))
+        return found
 
     def value_and_score(self, x: np.ndarray) -> tuple[Any, np.ndarray]:
         """Log density and gradient; −∞ and zeros where the point is rejected or the run must end."""
@@ -116,9 +136,10 @@ class HostModel:
         if isinstance(failure, MonochordError) or not isinstance(failure, Exception):  # said already, or Ctrl-C
             raise failure
         first = (str(failure).strip().splitlines() or [""])[0]
+        place = traceback.extract_tb(failure.__traceback__)[-1]
         raise ModelError(
-            f"`{self.name}` raised {type(failure).__name__}: {first} Nothing can be sampled where it does not run. Mend "
-            "the line that the traceback shows. To reject a point, return -inf as its log density."
+            f"`{self.name}` raised {type(failure).__name__}: {first} Nothing can be sampled where it does not run. Mend line "
+            f"{place.lineno} of `{os.path.basename(place.filename)}`. To reject a point, return -inf as its log density."
         ) from failure
 
     def _guarded(self, function: Callable, *arguments):
@@ -192,6 +213,10 @@ class HostTarget(AbstractTarget):
     model: HostModel = eqx.field(static=True)
     observed: Unseen = eqx.field(static=True)
     labels: Labels = eqx.field(static=True)
+
+    @property
+    def vectorised(self):
+        return False
 
     def log_density(self, x):
         return _value(jnp.asarray(x), self.handle)

@@ -13,17 +13,19 @@ LAPACK = {
     "qr", "schur", "svd", "sylvester", "triangular_solve", "tridiagonal", "tridiagonal_solve",
 }  # fmt: skip
 
+CALLBACKS = {"pure_callback", "io_callback", "monochord_host_call"}
+
 
 def lanes(function: Callable, batch_size: int | None = None) -> Callable:
     """Map `function` over the leading axis of its arguments, inside a compiled function; it is traced once.
 
-    `batch_size` points lie side by side, all where it is None; one does where the function factors matrices.
+    `batch_size` points lie side by side, all where it is None; one does where the function factors matrices on a CPU.
     """
 
     def mapped(*points):
         closed, shape = jax.make_jaxpr(function, return_shape=True)(*(point[0] for point in points))
         flat, tree = jaxpr_as_fun(closed), jax.tree.structure(shape)
-        if LAPACK.intersection(_primitives(closed.jaxpr)):
+        if _factors(closed.jaxpr):
             out = jax.lax.map(lambda point: flat(*point), points)
         elif batch_size is not None and batch_size < len(points[0]):
             out = jax.lax.map(lambda point: flat(*point), points, batch_size=batch_size)
@@ -32,6 +34,20 @@ def lanes(function: Callable, batch_size: int | None = None) -> Callable:
         return jax.tree.unflatten(tree, out)
 
     return mapped
+
+
+def takes_turns(function: Callable, *points) -> bool:
+    """Whether `lanes(function)` maps these points one after the other."""
+    return _factors(jax.make_jaxpr(function)(*(point[0] for point in points)).jaxpr)
+
+
+def calls_back(function: Callable, *arguments) -> bool:
+    """Whether `function` calls Python while it runs."""
+    return bool(CALLBACKS.intersection(_primitives(jax.make_jaxpr(function)(*arguments).jaxpr)))
+
+
+def _factors(jaxpr) -> bool:
+    return jax.default_backend() == "cpu" and bool(LAPACK.intersection(_primitives(jaxpr)))
 
 
 def _primitives(jaxpr) -> Iterator[str]:

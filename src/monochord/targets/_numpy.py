@@ -32,7 +32,7 @@ def numpy_target(
     ``parallel=False`` where the functions cannot bear that, and calls take turns.
 
     While chains run, an `ArithmeticError`, `ValueError` or `LinAlgError` rejects the proposal, as does a log density of
-    −∞ or NaN. Any other exception ends the run and is raised as the cause of a `ModelError`.
+    −∞ or NaN. Any other exception ends the run: with the draws so far where any are kept, else as the cause of a `ModelError`.
 
     **Raises** `ModelError` where a function fails at `init` or returns another shape.
     """
