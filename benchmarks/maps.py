@@ -12,7 +12,6 @@ The same command resumes; without --output the rows are printed. `--table` print
 
 import argparse
 import csv
-import dataclasses
 import os
 import statistics
 import sys
@@ -150,7 +149,9 @@ def share_score(below: np.ndarray, share: float) -> float:
 
 def table(found: list[dict[str, str]]) -> str:
     """By problem: right rows, maps kept, and totals with and without; the median of their ratios seed by seed."""
-    lines = ["| problem | right off | right on | maps kept | total off | total on: least, median, most | ratio by seed: median, most |"]
+    lines = [
+        "| problem | right off | right on | maps kept | total off | total on: least, median, most | ratio by seed: median, most |"
+    ]
     lines.append("|---|---|---|---|---|---|---|")
     for name in dict.fromkeys(row["problem"] for row in found):
         by = {(row["maps"], row["seed"]): row for row in found if row["problem"] == name}

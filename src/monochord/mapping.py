@@ -17,7 +17,7 @@ from monochord.cost import Cost
 from monochord.errors import ModelError
 from monochord.estimate import Estimate
 from monochord.fits import FitResult, FitStatus
-from monochord.maps import couplings, learned_map, mapped
+from monochord.maps import Parents, couplings, learned_map, mapped
 from monochord.sampling import moved_points
 from monochord.spectra import cost_functional
 from monochord.targets import AbstractTarget, HostTarget, evaluate, idle_lanes
@@ -32,7 +32,10 @@ MANY_INDEFINITE = 0.75  # of the draws' Hessians; below it linear fits that are 
 NUM_PROBES = 64
 # Maps of centred eight schools: 1.6 to 2.6 with errors of .3 to .6, the predicted cost blind to the neck; the worst coordinate
 # fell 1.8 to 5.4 times
-CHEAPER, FALLS = 1.25, 1.5  # ratios: of predicted costs, which must also pass one standard error, and of the worst coordinates
+CHEAPER, FALLS = (
+    1.25,
+    1.5,
+)  # ratios: of predicted costs, which must also pass one standard error, and of the worst coordinates
 FINISHED = (FitStatus.converged, FitStatus.settled)
 RANK = ("do not use", "start only", "trust")
 
@@ -51,9 +54,15 @@ def wants_map(fit: FitResult) -> bool:
         return False
     if fit.verdict != "start only":
         return fit.verdict == "do not use"
-    share, worst = fit.indefinite_share, fit.worst_coordinate
-    unexplained = fit.score_residual.value > MATTERS or (worst is not None and worst[1].value > MATTERS_COORDINATE)
-    return share is not None and share.value >= MANY_INDEFINITE and unexplained
+    share = fit.indefinite_share
+    return share is not None and share.value >= MANY_INDEFINITE and _leaves_much(fit)
+
+
+def _leaves_much(fit: FitResult) -> bool:
+    residual, worst = fit.score_residual, fit.worst_coordinate
+    if residual is None or residual.value > MATTERS:
+        return True
+    return worst is not None and worst[1].value > MATTERS_COORDINATE
 
 
 def with_map(
@@ -73,7 +82,10 @@ def with_map(
         learned = _learned(latest, points, coupling, known)
         if learned is None:
             break
-        along, known = learned
+        along, parents = learned
+        if known is not None and not _adds(parents, known):
+            break
+        known = parents
         latest = fits.run(fold_key(key, number), mapped(target, along), algorithm, callback=callback)
         cost = cost + latest.cost
         latest = dataclasses.replace(latest, map=along)
@@ -82,7 +94,7 @@ def with_map(
         if not pays:
             break
         best = latest
-        if number + 1 == MAX_ROUNDS or not wants_map(best):
+        if number + 1 == MAX_ROUNDS or best.verdict == "trust" or not _leaves_much(best) or latest.draws is None:
             break
         coupling = couplings(linear.gaussian)
         points = evaluate(target, along.place(latest.draws.x))
@@ -98,6 +110,14 @@ def _learned(fit: FitResult, points, coupling, known):
             return learned_map(fit.gaussian, fit.draws, points, coupling, known)
     except np.linalg.LinAlgError:
         return None
+
+
+def _adds(parents: dict[int, Parents], known: dict[int, Parents]) -> bool:
+    """Whether a coordinate has drivers of its scale or curvature that it had not."""
+    return any(
+        i not in known or set(own.scale) - set(known[i].scale) or set(own.curved) - set(known[i].curved)
+        for i, own in parents.items()
+    )
 
 
 def is_better(key: Key, target: AbstractTarget, fit: FitResult, than: FitResult) -> tuple[bool, Cost]:
