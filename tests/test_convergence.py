@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from monochord.convergence import R_HAT_LIMIT, r_hat_limit
 from monochord.mixing import convergence
+from monochord.convergence import R_HAT_LIMIT, r_hat_limit
 
 
 def test_limit_shrinks_to_the_published_one():

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 import monochord as mc
-from monochord.metrics import DenseMetric
 from monochord.mixing import ess_of_means
+from monochord.metrics import DenseMetric
 from monochord.targets import with_data
 from monochord.testing import funnel_target, gaussian_target
 
