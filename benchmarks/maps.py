@@ -143,7 +143,7 @@ def share_score(below: np.ndarray, share: float) -> float:
     """|share of `below` (chains, draws) − `share`| over its standard error if that is the truth."""
     from arviz_stats.base.array import array_stats
 
-    ess = float(array_stats.ess(below.astype(float), method="mean")) if np.ptp(below) else 1.0
+    ess = float(array_stats.ess(below.astype(float), method="mean")) if 0 < below.mean() < 1 else 1.0
     return float(abs(below.mean() - share) / np.sqrt(share * (1.0 - share) / ess))
 
 
