@@ -87,7 +87,7 @@ def _resolved(z, score, edges: Edges, coupling, known: dict[int, Parents]) -> di
     """Children and their parents: coordinates whose score the drivers explain, hubs left to drive."""
     children = set(np.flatnonzero(edges.scale.any(1) | edges.curved.any(1)).tolist()) | set(known)
     children -= {j for p in known.values() for j in (*p.scale, *p.location, *p.curved)}
-    edges = _directed(z, score, edges, coupling, sorted(children))
+    edges, free = _directed(z, score, edges, coupling, sorted(children))
     children = {i for i in children if edges.scale[i].any() or edges.curved[i].any() or i in known}
     while children:
         order = sorted(children)
@@ -102,10 +102,10 @@ def _resolved(z, score, edges: Edges, coupling, known: dict[int, Parents]) -> di
         if weight.max() >= HUB:
             children.discard(order[int(np.argmax(weight))])
         else:  # the worse half of those with a driver to fail by: others wait for one that is still a child itself
-            tried = [i for i in failing if chosen[order.index(i)].scale or chosen[order.index(i)].curved] or failing
-            explained = fit.explained[[order.index(i) for i in tried]]
-            worst = np.argsort(explained, kind="stable")[: (len(tried) + 1) // 2]
-            children -= {tried[place] for place in worst}
+            tried = [i for i in failing if chosen[order.index(i)].scale or chosen[order.index(i)].curved]
+            explained = {i: float(fit.explained[order.index(i)]) for i in tried} or {i: free[i] for i in failing}
+            worst = sorted(explained, key=explained.__getitem__)[: (len(explained) + 1) // 2]
+            children -= set(worst)
     return {}
 
 
@@ -125,21 +125,24 @@ def _joined(z, score, found: dict[int, Parents]) -> dict[int, Parents]:
     return found | {order[place]: late[order[place]] for place in earning if order[place] in late}
 
 
-def _directed(z, score, edges: Edges, coupling, order: list[int]) -> Edges:
-    """Where each of two coordinates could drive the other, the one whose score is explained better is the child."""
-    either = edges.scale | edges.curved
-    mutual = np.argwhere(np.triu(either & either.T))
-    if not len(mutual):
-        return edges
+def _directed(z, score, edges: Edges, coupling, order: list[int]) -> tuple[Edges, dict[int, float]]:
+    """Where each of two coordinates could drive the other, the one whose score is explained better is the child.
+
+    And how well each in `order` is explained if all its candidates may drive it.
+    """
+    if not order:
+        return edges, {}
     chosen = [_candidates(i, edges, coupling, set(), {}) for i in order]
     fit, _ = _best_fit(z, score, order, chosen)
     unexplained = dict(zip(order, fit.residual, strict=True))
     scale, curved = edges.scale.copy(), edges.curved.copy()
-    for i, j in mutual:
+    either = edges.scale | edges.curved
+    for i, j in np.argwhere(np.triu(either & either.T)):
         driver = j if unexplained.get(i, math.inf) > unexplained.get(j, math.inf) else i
         other = i if driver == j else j
         scale[other, driver] = curved[other, driver] = False
-    return edges._replace(scale=scale, curved=curved)
+    explained = dict(zip(order, fit.explained.tolist(), strict=True))
+    return edges._replace(scale=scale, curved=curved), explained
 
 
 def _candidates(i: int, edges: Edges, coupling, children, known) -> Parents:
