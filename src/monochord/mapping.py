@@ -20,6 +20,7 @@ from monochord.fits import FitResult, FitStatus
 from monochord.maps import Parents, couplings, learned_map, mapped
 from monochord.sampling import moved_points
 from monochord.spectra import cost_functional
+from monochord.spectra._verdict import START_RESIDUAL
 from monochord.targets import AbstractTarget, HostTarget, evaluate, idle_lanes
 
 MAX_ROUNDS = 2  # the second learns from draws that have been where the first could not go
@@ -29,7 +30,9 @@ WORTH = 0.3  # nats: less is no reason for another set of coordinates
 # of 8 thousand gradients); centred slopes of 85 groups .02, one coordinate .3 and more, at 1.0 (limit)
 MATTERS, MATTERS_COORDINATE = 0.1, 0.3  # score residual, and that of one coordinate, from which on a fit asks for more
 MANY_INDEFINITE = 0.75  # of the draws' Hessians; below it linear fits that are no more than a start have done well
-FIRM = 2.0  # standard errors: non-centred eight schools are refused in 5 of 121 seeds, by one draw in the tail (2.0 ± 1.8)
+FIRM = (
+    2.0  # standard errors: non-centred eight schools are refused in 5 of 121 seeds, by one draw in the tail (2.0 ± 1.8)
+)
 NUM_PROBES = 64
 # Maps of centred eight schools: 1.6 to 2.6 with errors of .3 to .6, the predicted cost blind to the neck; the worst coordinate
 # fell 1.8 to 5.4 times
@@ -47,10 +50,10 @@ def in_coordinates_of(target: AbstractTarget, fit: FitResult | None) -> Abstract
 
 
 def wants_map(fit: FitResult) -> bool:
-    """Whether a fit asks for more: it came to an end, and is refused, or its curvature turns over nearly everywhere.
+    """Whether a fit asks for more: it came to an end, and is refused or nearly so, or its curvature turns over nearly everywhere.
 
-    In the second case it must also leave some of the score unexplained; in the first one far draw alone is no reason. A
-    trusted fit never asks.
+    In the last case it must also leave some of the score unexplained; in the others one far draw alone is no reason. A trusted
+    fit never asks.
     """
     if fit.status not in FINISHED or fit.draws is None or fit.score_residual is None:
         return False
@@ -58,7 +61,9 @@ def wants_map(fit: FitResult) -> bool:
     turns_over = share is not None and share.value >= MANY_INDEFINITE
     if fit.verdict == "do not use":
         return turns_over or residual.value > FIRM * residual.standard_error
-    return fit.verdict == "start only" and turns_over and _leaves_much(fit)
+    nearly_refused = residual.value + 2.0 * residual.standard_error > START_RESIDUAL
+    is_firm = residual.value > 2.0 * FIRM * residual.standard_error
+    return fit.verdict == "start only" and (turns_over and _leaves_much(fit) or nearly_refused and is_firm)
 
 
 def _leaves_much(fit: FitResult) -> bool:

@@ -120,9 +120,7 @@ def gather(
     return dataclasses.replace(material, spectrum=spectrum)
 
 
-def _gaussian(
-    data, fit: FitResult | None, missing: dict[str, str], there: AbstractTarget | None
-) -> Gaussian | None:
+def _gaussian(data, fit: FitResult | None, missing: dict[str, str], there: AbstractTarget | None) -> Gaussian | None:
     """The metric that the run ended with, about the mean of its draws; without draws, the fit."""
     if data is not None and GROUP in data.children and "unconstrained_posterior" in data.children:
         x = np.asarray(data["unconstrained_posterior"]["x"].values, np.float64)
