@@ -67,9 +67,9 @@ def errors(scalars: dict[str, np.ndarray], reference) -> dict[str, float | bool 
     for name, draws in scalars.items():
         truth = reference[name]
         worst_sd = max(worst_sd, abs(draws.mean() - truth.mean) / truth.sd)
-        scores[name] = _z(draws, truth.mean, truth.mcse_mean)
+        scores[name] = z_score(draws, truth.mean, truth.mcse_mean)
         if truth.sd_sq is not None and math.isfinite(truth.sd_sq):
-            scores[f"{name}²"] = _z(draws**2, truth.mean_sq, truth.mcse_mean_sq)
+            scores[f"{name}²"] = z_score(draws**2, truth.mean_sq, truth.mcse_mean_sq)
     worst = max(scores, key=lambda name: scores[name])
     limit = float(norm.isf(FALSE_ALARM / (2 * len(scores))))
     return {
@@ -81,7 +81,7 @@ def errors(scalars: dict[str, np.ndarray], reference) -> dict[str, float | bool 
     }
 
 
-def _z(draws: np.ndarray, mean: float, standard_error: float) -> float:
+def z_score(draws: np.ndarray, mean: float, standard_error: float) -> float:
     """|difference of means| over both standard errors joined; infinite for draws that never move."""
     from arviz_stats.base.array import array_stats
 

@@ -27,7 +27,7 @@ def test_acceptance_follows_the_verdict_unless_stated(fitted):
     """Catches: .8 on a funnel, a stated value overridden."""
     target, fit = fitted
     funnel = funnel_target(6)
-    refused = mc.fit(funnel, seed=0, progress=False)
+    refused = mc.fit(funnel, seed=0, maps=False, progress=False)
     assert refused.verdict == "do not use"
     for result, names, wanted in ((fit, target.names, 0.8), (refused, funnel.names, 0.95)):
         assert plan(names, result, result.gaussian, SampleOptions(), False)[0].target_accept == wanted

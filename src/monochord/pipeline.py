@@ -110,7 +110,7 @@ def fit(
     initial=None,
     start: FitResult | Gaussian | None = None,
     max_steps: int = fits.MAX_STEPS,
-    maps: bool = False,
+    maps: bool = True,
     progress: bool | Callable | Reporter | None = None,
     **model_options,
 ) -> FitResult:
@@ -120,10 +120,10 @@ def fit(
     `initial` gives unconstrained starts, shape (dim,) or (n, dim); `start` is an earlier fit of the same parameters, or a
     `Gaussian`, from which the default algorithm goes on without a search, along the map of that fit where it has one. `progress` is True, False, a function of
     `StepInfo`, or None: a bar where standard error is a terminal. Never raises because the algorithm did
-    not arrive: look at `status` and `verdict`. With `maps=True` the default
-    algorithm, where the linear fit is refused or leaves much of the score unexplained, also looks for a map that takes out
-    scales and locations which depend on other coordinates (funnels, centred hierarchies, curved valleys), and keeps the fit in
-    its coordinates if that is better: `fit.map`. Models whose functions lie outside JAX have none.
+    not arrive: look at `status` and `verdict`. Where the linear fit is refused, or its curvature turns over at most of its draws,
+    the default algorithm also looks for a map that takes out scales and locations which depend on other coordinates (funnels,
+    centred hierarchies, curved valleys), and keeps the fit in its coordinates where that pays: `fit.map`. ``maps=False`` leaves
+    that out; models whose functions lie outside JAX, and fits with `initial`, have none.
 
     **Raises** `ModelError` when the density is nowhere finite at the starts.
     """
@@ -250,7 +250,7 @@ def spectrum(
     check_fraction("target_accept", target_accept)
     chosen = target(model, **model_options)
     seed = resolved_seed(seed)
-    result = fit if fit is not None else _fit(chosen, seed=seed)
+    result = fit if fit is not None else _fit(chosen, seed=seed, maps=False)
     if isinstance(result, FitResult):
         check_belongs(result, chosen)
         chosen = in_coordinates_of(chosen, result)

@@ -52,7 +52,8 @@ def carried_out(target: AbstractTarget, request: Request, report: Reporter, stor
     with report:
         ahead = _compiled_ahead(target, request) if _makes_fit(request, store) else None
         known, cost, note = _fit_of(target, request, report, store)
-        target = in_coordinates_of(target, known)
+        if known is not None and known.map is not None:
+            target, ahead = in_coordinates_of(target, known), None
         starts = target.from_unconstrained(request.initial) if request.initial is not None else None
         gaussian = gaussian_of(known) if known is not None else unit_gaussian(target)
         settings, first_metric, believed = plan(
@@ -190,5 +191,8 @@ def _fit_for(target, request: Request, report, state=None, checkpoint=None) -> t
         )
     check_signature(target)
     algorithm = pipeline.algorithm_for(request.options.family)
-    made = pipeline.fitted(target, seed, algorithm, request.initial, fits.MAX_STEPS, report, state, checkpoint)
+    made = pipeline.fitted(
+        target, seed, algorithm, request.initial, fits.MAX_STEPS, report, state, checkpoint,
+        looks_for_map=request.initial is None and request.options.metric == "auto",
+    )  # fmt: skip
     return made, cost, note

@@ -202,7 +202,9 @@ def test_a_run_without_a_fit_learns_its_metric(gaussian, seed):
 
 def test_a_funnel_is_refused_sampled_with_nuts_and_advised_on(seed):
     """Catches: jittered HMC on a funnel, a status that sounds like success, advice for another cause."""
-    data = mc.sample(funnel_target(6), seed=seed, max_gradients=30_000, progress=False)
+    target = funnel_target(6)
+    fit = mc.fit(target, seed=seed, maps=False, progress=False)
+    data = mc.sample(target, fit=fit, seed=seed, max_gradients=30_000, progress=False)
     attrs = _attrs(data)
     assert attrs["verdict"] == "do not use"
     assert attrs["kernel"] == "nuts"
@@ -214,7 +216,7 @@ def test_the_run_s_own_draws_lower_a_verdict(seed):
     """A funnel whose fit was made to say "trust", evidence and all: draws and scores of the run say otherwise. Catches: the
     fit's own word repeated in the result, jittered HMC where the first look has refused the fit."""
     target = funnel_target(6)
-    fit = mc.fit(target, seed=seed, progress=False)
+    fit = mc.fit(target, seed=seed, maps=False, progress=False)
     forged = dataclasses.replace(
         fit,
         judgement=dataclasses.replace(fit.judgement, name="trust"),

@@ -61,7 +61,7 @@ def test_the_residuals_jacobian_agrees_with_finite_differences():
 @pytest.fixture(scope="module")
 def funnel():
     target = funnel_target(DIM)
-    return target, mc.fit(target, seed=0, maps=True)
+    return target, mc.fit(target, seed=0)
 
 
 def test_a_funnel_becomes_exactly_gaussian(funnel):
@@ -73,7 +73,7 @@ def test_a_funnel_becomes_exactly_gaussian(funnel):
     slopes = (fit.map.scale / fit.map.unit[fit.map.drivers])[fit.map.level > 0].sum(1)
     np.testing.assert_allclose(slopes, 0.5, atol=1e-6)
     assert fit.cost.gradients < 4000
-    assert mc.fit(target, seed=0).verdict == "do not use"  # what it begins from
+    assert mc.fit(target, seed=0, maps=False).verdict == "do not use"  # what it begins from
 
 
 def test_draws_of_a_funnel_are_right_and_in_the_models_coordinates(funnel):
@@ -131,7 +131,7 @@ def test_a_fit_outlives_a_map_that_cannot_be_learned(monkeypatch, limit):
     monkeypatch.setattr(
         "monochord.maps._learn.conditional_fit" if limit > DIM else "monochord.maps._learn.couplings", _fails
     )
-    fit = mc.fit(funnel_target(DIM), seed=0, maps=True)
+    fit = mc.fit(funnel_target(DIM), seed=0)
     assert fit.verdict == "do not use" and fit.map is None
 
 

@@ -23,7 +23,7 @@ def test_a_run_along_a_map_goes_on(killed_at, tmp_path):
     """Chains run in the map's coordinates, the store holds the model's. Catches: draws in the wrong coordinates, looks at
     draws that were mapped there and back, a map that the store forgets, ways of fit and warm-up that are lost."""
     target = funnel_target(3)
-    fit = mc.fit(target, seed=0, maps=True)
+    fit = mc.fit(target, seed=0)
     assert fit.map is not None
     plain = mc.sample(target, fit=fit, **OPTIONS)
     whole = mc.sample(target, fit=fit, store=tmp_path / "whole.zarr", block=20, **OPTIONS)

@@ -108,7 +108,7 @@ class _Steps(NamedTuple):
 
 
 def _fitted(target: AbstractTarget, seed: int, report: Reporter) -> FitResult:
-    fit = pipeline.fit(target, seed=seed, progress=report)
+    fit = pipeline.fit(target, seed=seed, maps=False, progress=report)
     if fit.status is FitStatus.interrupted:
         raise KeyboardInterrupt
     gaussian_of(fit)

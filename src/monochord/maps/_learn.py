@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+from collections import Counter
 
 import numpy as np
 from jaxtyping import Float
@@ -85,8 +86,9 @@ def couplings(gaussian: Gaussian) -> Float[np.ndarray, "dim dim"]:
 def _resolved(z, score, edges: Edges, coupling, known: dict[int, Parents]) -> dict[int, Parents]:
     """Children and their parents: coordinates whose score the drivers explain, hubs left to drive."""
     children = set(np.flatnonzero(edges.scale.any(1) | edges.curved.any(1)).tolist()) | set(known)
-    children -= set(edges.drivers) | {j for p in known.values() for j in (*p.scale, *p.location, *p.curved)}
-    edges = _directed(z, score, edges, coupling, sorted(children))
+    children -= {j for p in known.values() for j in (*p.scale, *p.location, *p.curved)}
+    edges, free = _directed(z, score, edges, coupling, sorted(children))
+    children = {i for i in children if edges.scale[i].any() or edges.curved[i].any() or i in known}
     while children:
         order = sorted(children)
         chosen = [_candidates(i, edges, coupling, children, known) for i in order]
@@ -94,33 +96,53 @@ def _resolved(z, score, edges: Edges, coupling, known: dict[int, Parents]) -> di
         plain = _fitted(z, score, order, [Parents((), p.location, (), False) for p in chosen])
         failing = [i for place, i in enumerate(order) if not _earns(fit, plain, place, chosen[place], len(z))]
         if not failing:
-            return _pruned(fit, order, chosen, has_two)
+            return _joined(z, score, _pruned(fit, order, chosen, has_two))
         leaning = coupling[np.ix_(failing, order)] > COUPLED
         weight = leaning.sum(0)
         if weight.max() >= HUB:
             children.discard(order[int(np.argmax(weight))])
-        else:  # the worse half: the rest may have failed for want of a parent among them
-            explained = fit.explained[[order.index(i) for i in failing]]
-            worst = np.argsort(explained, kind="stable")[: (len(failing) + 1) // 2]
-            children -= {failing[place] for place in worst}
+        else:  # the worse half of those with a driver to fail by: others wait for one that is still a child itself
+            tried = [i for i in failing if chosen[order.index(i)].scale or chosen[order.index(i)].curved]
+            explained = {i: float(fit.explained[order.index(i)]) for i in tried} or {i: free[i] for i in failing}
+            worst = sorted(explained, key=explained.__getitem__)[: (len(explained) + 1) // 2]
+            children -= set(worst)
     return {}
 
 
-def _directed(z, score, edges: Edges, coupling, order: list[int]) -> Edges:
-    """Where each of two coordinates could drive the other, the one whose score is explained better is the child."""
-    either = edges.scale | edges.curved
-    mutual = np.argwhere(np.triu(either & either.T))
-    if not len(mutual):
-        return edges
+def _joined(z, score, found: dict[int, Parents]) -> dict[int, Parents]:
+    """With the coordinates that chance left out: those explained by a driver of several scales as its children are."""
+    counts = Counter(j for parents in found.values() for j in parents.scale)
+    common = tuple(j for j, count in counts.most_common(NUM_SCALE) if count >= HUB)
+    driving = {j for parents in found.values() for j in (*parents.scale, *parents.location, *parents.curved)}
+    order = [i for i in range(z.shape[1]) if i not in found and i not in driving]
+    if not common or not order:
+        return found
+    chosen = [Parents(common, common, (), False)] * len(order)
+    fit, has_two = _best_fit(z, score, order, chosen)
+    plain = _fitted(z, score, order, [Parents((), common, (), False)] * len(order))
+    earning = [place for place in range(len(order)) if _earns(fit, plain, place, chosen[place], len(z))]
+    late = _pruned(fit, order, chosen, has_two)
+    return found | {order[place]: late[order[place]] for place in earning if order[place] in late}
+
+
+def _directed(z, score, edges: Edges, coupling, order: list[int]) -> tuple[Edges, dict[int, float]]:
+    """Where each of two coordinates could drive the other, the one whose score is explained better is the child.
+
+    And how well each in `order` is explained if all its candidates may drive it.
+    """
+    if not order:
+        return edges, {}
     chosen = [_candidates(i, edges, coupling, set(), {}) for i in order]
     fit, _ = _best_fit(z, score, order, chosen)
     unexplained = dict(zip(order, fit.residual, strict=True))
     scale, curved = edges.scale.copy(), edges.curved.copy()
-    for i, j in mutual:
+    either = edges.scale | edges.curved
+    for i, j in np.argwhere(np.triu(either & either.T)):
         driver = j if unexplained.get(i, math.inf) > unexplained.get(j, math.inf) else i
         other = i if driver == j else j
         scale[other, driver] = curved[other, driver] = False
-    return edges._replace(scale=scale, curved=curved)
+    explained = dict(zip(order, fit.explained.tolist(), strict=True))
+    return edges._replace(scale=scale, curved=curved), explained
 
 
 def _candidates(i: int, edges: Edges, coupling, children, known) -> Parents:

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float
 
-MAX_STEPS = 60
+MAX_STEPS = 600  # of Levenberg–Marquardt, along the narrow valley of two components; most coordinates need 20
 TOLERANCE = 1e-6  # relative decrease at which a coordinate has converged
 MAX_LOG_SCALE = 300.0  # exponentials stay finite
 ABSENT = 250.0  # log scale of a component without precision

@@ -13,6 +13,7 @@ from jaxtyping import Bool, Float
 
 MAX_DRIVERS = 8  # of the whole target, found by what they do to many coordinates together
 POOLED = 6.0  # standard deviations by which all of a driver's squared correlations must exceed their expectation
+MOST = 9.0  # squared correlation that one coordinate may add to a sum: a pair on its own is no driver of many
 SAME_SIGN = 1.0  # correlations, in null deviations, from which a coordinate may belong to a pooled driver
 EXTRA = 0.0  # null deviations beyond the largest of all pairs without structure, for a pair on its own; each is tried
 
@@ -55,7 +56,7 @@ def screen(points: Pairs, score: Pairs, unexplained: Pairs) -> Edges:
     for _ in range(MAX_DRIVERS):
         pairs = _calibrated(odd.T @ z / math.sqrt(num))
         pairs[:, drivers] = 0.0
-        pooled = (np.sum(pairs**2, axis=0) - (dim - 1)) / math.sqrt(2.0 * max(1, dim - 1))
+        pooled = (np.sum(np.minimum(pairs**2, MOST), axis=0) - (dim - 1)) / math.sqrt(2.0 * max(1, dim - 1))
         best = int(np.argmax(pooled))
         if pooled[best] < POOLED:
             break

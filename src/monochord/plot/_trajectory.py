@@ -10,6 +10,7 @@ from monochord.arguments import check_belongs, gaussian_of
 from monochord.errors import OptionError
 from monochord.fits import FitResult
 from monochord.gaussian import Gaussian
+from monochord.mapping import in_coordinates_of
 from monochord.orbits import NUM_LEAPFROGS, orbits
 from monochord.plot._matplotlib import axes
 from monochord.settings import check_count
@@ -30,15 +31,17 @@ def trajectory(
     """One leapfrog trajectory without and with the metric, in the plane of its widest and narrowest direction; two axes.
 
     Both begin at one point with one whitened momentum and spend ``num_leapfrogs + 1`` gradients. Axes are in sds along the two
-    directions, about the mean; the points behind are draws of the fit. `fit` is made where it is left out. `ax` takes two axes.
+    directions, about the mean; the points behind are draws of the fit, in the coordinates of its map where it has one. `fit` is
+    made, without a map, where it is left out. `ax` takes two axes.
 
     **Raises** `OptionError` for a target of one coordinate or a fit of another target, `MissingPackage` without matplotlib.
     """
     check_count("num_leapfrogs", num_leapfrogs, 1, 10_000)
     target = pipeline.target(model, **model_options)
-    result = fit if fit is not None else pipeline.fit(target, seed=seed)
+    result = fit if fit is not None else pipeline.fit(target, seed=seed, maps=False)
     if isinstance(result, FitResult):
         check_belongs(result, target)
+        target = in_coordinates_of(target, result)
     gaussian = gaussian_of(result) if isinstance(result, FitResult) else result
     found = orbits(target, gaussian, gaussian.sample(np.random.default_rng(seed), NUM_POINTS), num_leapfrogs)
     pair = np.ravel(axes(ax, 2, figsize=(9.0, 4.2), sharex=True, sharey=True))

@@ -9,11 +9,12 @@ import numpy as np
 from monochord import pipeline
 from monochord._arviz import SummaryRow
 from monochord.arguments import gaussian_of
-from monochord.continuation import GROUP, standpoint_of
+from monochord.continuation import GROUP, along_its_map, standpoint_of
 from monochord.diagnosis import FUNNEL_NOTE
 from monochord.errors import MonochordError
 from monochord.fits import FitResult, StepInfo
 from monochord.gaussian import Gaussian
+from monochord.mapping import in_coordinates_of
 from monochord.orbits import Orbits, orbits
 from monochord.sampling import Piece
 from monochord.spectra import Spectrum
@@ -87,17 +88,20 @@ def gather(
 ) -> Material:  # fmt: skip
     """Everything, computed where it was not given and the target is known."""
     missing: dict[str, str] = {}
-    gaussian = _gaussian(data, fit, missing)
+    there = target  # in the coordinates of the run's or the fit's map, where the metric lives
+    if target is not None:
+        there = along_its_map(data, target) if data is not None else in_coordinates_of(target, fit)
+    gaussian = _gaussian(data, fit, missing, there)
     attributes = dict(data["sample_stats"].attrs) if data is not None else {}
-    if target is not None and gaussian is not None and spectrum is None:
+    if there is not None and gaussian is not None and spectrum is None:
         spectrum = _tried(
             "spectrum",
             missing,
-            lambda: pipeline.spectrum(target, gaussian, at="fit" if data is None else data, seed=seed),
+            lambda: pipeline.spectrum(there, gaussian, at="fit" if data is None else data, seed=seed),
         )
     paths = None
-    if target is not None and gaussian is not None:
-        paths = _tried("orbits", missing, lambda: orbits(target, gaussian, _background(data, gaussian, seed)))
+    if there is not None and gaussian is not None:
+        paths = _tried("orbits", missing, lambda: orbits(there, gaussian, _background(data, gaussian, seed, there)))
     if target is not None and findings is None:
         findings = _tried("findings", missing, lambda: pipeline.check(target, seed=seed))
     if target is None:
@@ -116,10 +120,11 @@ def gather(
     return dataclasses.replace(material, spectrum=spectrum)
 
 
-def _gaussian(data, fit: FitResult | None, missing: dict[str, str]) -> Gaussian | None:
+def _gaussian(data, fit: FitResult | None, missing: dict[str, str], there: AbstractTarget | None) -> Gaussian | None:
     """The metric that the run ended with, about the mean of its draws; without draws, the fit."""
     if data is not None and GROUP in data.children and "unconstrained_posterior" in data.children:
         x = np.asarray(data["unconstrained_posterior"]["x"].values, np.float64)
+        x = there.from_unconstrained(x) if there is not None else x
         return Gaussian(x.mean((0, 1)), standpoint_of(data).tunings[0].metric)
     if fit is not None:
         return _tried("spectrum", missing, lambda: gaussian_of(fit))
@@ -129,11 +134,11 @@ def _gaussian(data, fit: FitResult | None, missing: dict[str, str]) -> Gaussian 
     return None
 
 
-def _background(data, gaussian: Gaussian, seed: int) -> np.ndarray:
+def _background(data, gaussian: Gaussian, seed: int, there: AbstractTarget) -> np.ndarray:
     if data is None:
         return gaussian.sample(np.random.default_rng(seed), MAX_BACKGROUND)
     x = np.asarray(data["unconstrained_posterior"]["x"].values, np.float64)
-    x = x.reshape(-1, x.shape[-1])
+    x = there.from_unconstrained(x.reshape(-1, x.shape[-1]))
     return x[np.unique(np.linspace(0, len(x) - 1, MAX_BACKGROUND).astype(int))]
 
 
