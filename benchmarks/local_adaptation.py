@@ -75,7 +75,7 @@ def rows(name: str, seeds):
     flat = flatten(_judged_problem(load(name)), Counter())
     target = mc.target(flat.density, init=flat.problem.init, data=flat.problem.data)
     for seed in seeds:
-        fit = mc.fit(target, seed=seed, progress=False)
+        fit = mc.fit(target, seed=seed, maps=False, progress=False)
         starts = fit.gaussian.place(np.random.default_rng(seed).standard_normal((NUM_CHAINS, flat.dim)))
         diagonal = mc.DiagonalMetric(1.0 / np.sqrt(np.asarray(fit.gaussian.metric.precision_diagonal())))
         for metric_name, metric in (("identity", mc.identity_metric(flat.dim)), ("diagonal", diagonal)):

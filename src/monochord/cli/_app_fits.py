@@ -34,6 +34,9 @@ def fit(
         Optional[Path],
         typer.Option("--start", help="A saved fit of the same parameters to begin with.", show_default=False),
     ] = None,
+    maps: Annotated[
+        bool, typer.Option("--maps/--no-maps", help="Look for a map where the linear fit does badly.")
+    ] = True,
     report: Report = None,
     json: Json = False,
     progress: Progress = True,
@@ -45,7 +48,7 @@ def fit(
 
         _commands.fit(
             model, data, seed=seed, metric=metric, json=json, progress=progress, compile_cache=compile_cache, save=save,
-            force=force, start=start, report=report,
+            force=force, start=start, maps=maps, report=report,
         )  # fmt: skip
 
 

@@ -46,7 +46,19 @@ def doctor(model, data, *, seed, json, compile_cache) -> None:
 
 
 def fit(
-    model, data, *, seed, metric, json, progress, compile_cache, save=None, force=False, start=None, report=None
+    model,
+    data,
+    *,
+    seed,
+    metric,
+    json,
+    progress,
+    compile_cache,
+    save=None,
+    force=False,
+    start=None,
+    maps=True,
+    report=None,
 ) -> None:
     """`monochord fit`."""
     family, seed, say = _family(metric), chosen_seed(seed), _print.speaker(json)
@@ -58,7 +70,7 @@ def fit(
         target = load(model, data, compile_cache)
         say(f"seed {seed}")
         findings = checked(target, seed, say)
-        result = mc.fit(target, seed=seed, family=family, start=begin, progress=progress)
+        result = mc.fit(target, seed=seed, family=family, start=begin, maps=maps, progress=progress)
         if not json:
             _print.fit(result)
         saved = _save(result, save, force, say)
@@ -123,7 +135,7 @@ def spectrum(
         target = load(model, data, compile_cache)
         say(f"seed {seed}")
         findings = checked(target, seed, say)
-        result = loaded or mc.fit(target, seed=seed, family=family, progress=progress)
+        result = loaded or mc.fit(target, seed=seed, family=family, maps=False, progress=progress)
         figures = mc.spectrum(target, result, seed=seed, target_accept=target_accept, at=at)
         if not json:
             _print.fit(result)
