@@ -40,8 +40,22 @@ CHEAPER, FALLS = (
     1.25,
     1.5,
 )  # ratios: of predicted costs, which must also pass one standard error, and of the worst coordinates
+STRAIGHTENED = (
+    0.5  # of the draws' Hessians still indefinite, where nearly all were: then one worst coordinate is no objection
+)
+# A map's fit may cost that share of what the linear one did, and always so many gradients: funnels, Rosenbrock's pairs and centred
+# eight schools need less than 2,000, and one that goes on (slopes without centring: 10,000) has come to nothing
+DEAR, LEAST = 0.5, 3_000
 FINISHED = (FitStatus.converged, FitStatus.settled)
 RANK = ("do not use", "start only", "trust")
+
+
+class _TooDear(Exception):
+    """Ends a map's fit; `cost` is what it had spent."""
+
+    def __init__(self, cost: Cost):
+        super().__init__()
+        self.cost = cost
 
 
 def in_coordinates_of(target: AbstractTarget, fit: FitResult | None) -> AbstractTarget:
@@ -94,7 +108,14 @@ def with_map(
         if known is not None and not _adds(parents, known):
             break
         known = parents
-        latest = fits.run(fold_key(key, number), mapped(target, along), algorithm, callback=callback)
+        try:
+            latest = fits.run(
+                fold_key(key, number), mapped(target, along), algorithm, callback=callback,
+                checkpoint=_limited(max(DEAR * linear.cost.gradients, LEAST)),
+            )  # fmt: skip
+        except _TooDear as ended:
+            cost = cost + ended.cost
+            break
         cost = cost + latest.cost
         latest = dataclasses.replace(latest, map=along)
         pays, spent = is_better(fold_key(key, MAX_ROUNDS + number), target, latest, best)
@@ -108,6 +129,14 @@ def with_map(
         points = evaluate(target, along.place(latest.draws.x))
         cost = cost + Cost(len(points.x), idle_lanes(len(points.x)))
     return dataclasses.replace(best, cost=cost)
+
+
+def _limited(most: float | int) -> Callable[[fits.Checkpoint], None]:
+    def look(reached: fits.Checkpoint) -> None:
+        if reached.state.cost.gradients > most:
+            raise _TooDear(reached.state.cost)
+
+    return look
 
 
 def _learned(fit: FitResult, points, coupling, known):
@@ -132,7 +161,8 @@ def is_better(key: Key, target: AbstractTarget, fit: FitResult, than: FitResult)
     """Whether `fit`, along a map, should take the place of `than`, and what it cost to say.
 
     It should under a better verdict, unless its ELBO is clearly lower. Under the same verdict a refused fit gives way to a
-    clearly higher ELBO; any other only if its worst coordinate and, off both fits, its predicted cost are clearly better.
+    clearly higher ELBO; any other only if its worst coordinate is clearly better, or its curvature no longer turns over where nearly all did, and
+    its predicted cost off both fits is lower.
     """
     if fit.status not in FINISHED or fit.elbo is None or than.elbo is None:
         return False, Cost()
@@ -144,9 +174,16 @@ def is_better(key: Key, target: AbstractTarget, fit: FitResult, than: FitResult)
         return bool(gain > max(WORTH, noise)), Cost()
     if fit.worst_coordinate is None or than.worst_coordinate is None or not gain > -noise:
         return False, Cost()
-    if not fit.worst_coordinate[1].value < than.worst_coordinate[1].value / FALLS:
+    falls = fit.worst_coordinate[1].value < than.worst_coordinate[1].value / FALLS
+    if not (falls or _is_straightened(fit, than)):
         return False, Cost()
     return _is_cheaper(key, target, fit, than)
+
+
+def _is_straightened(fit: FitResult, than: FitResult) -> bool:
+    """Whether the curvature turned over at nearly all draws of `than`, and does so no more."""
+    now, then = fit.indefinite_share, than.indefinite_share
+    return now is not None and then is not None and then.value >= MANY_INDEFINITE and now.value < STRAIGHTENED
 
 
 def _is_cheaper(key: Key, target: AbstractTarget, fit: FitResult, than: FitResult) -> tuple[bool, Cost]:

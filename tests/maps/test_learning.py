@@ -164,3 +164,15 @@ def test_a_map_in_single_precision(funnel):
     wanted, log_wanted = along.forward(jnp.asarray(u))
     np.testing.assert_allclose(x, wanted, rtol=1e-4, atol=1e-5)
     np.testing.assert_allclose(log_det, log_wanted, rtol=1e-4)
+
+
+def test_a_maps_fit_that_creeps_is_ended_and_charged(monkeypatch):
+    """Catches: a search for a map that costs more than it can save, or whose gradients are lost when it is ended."""
+    from monochord import mapping
+
+    linear = mc.fit(funnel_target(6), seed=3, maps=False, progress=False)
+    monkeypatch.setattr(mapping, "DEAR", 0.0)
+    monkeypatch.setattr(mapping, "LEAST", 50)
+    ended = mc.fit(funnel_target(6), seed=3, progress=False)
+    assert ended.map is None and ended.verdict == linear.verdict
+    assert 50 < ended.cost.gradients - linear.cost.gradients < 700
