@@ -114,7 +114,9 @@ def fit_record(result) -> dict:
         "structures": {choice.name: choice.score for choice in result.choices},
         "seed": result.seed,
         "names": list(result.names),
-        "map": result.map.named(result.names) if result.map is not None else None,  # `mean` and `sd` are in its coordinates
+        "map": result.map.named(result.names)
+        if result.map is not None
+        else None,  # `mean` and `sd` are in its coordinates
         "mean": [float(v) for v in result.gaussian.mean] if result.gaussian else None,
         "sd": [float(v) ** 0.5 for v in result.gaussian.metric.diagonal()] if result.gaussian else None,
     }
