@@ -18,10 +18,10 @@ from functools import cache, singledispatch
 from typing import Any, final
 
 import equinox as eqx
-import jax
 import numpy as np
 
 from monochord.arrays import Key, host_generator
+from monochord.compiling import compiled
 from monochord.fits._base import AbstractFit, FitStatus, Scored, StepInfo
 from monochord.fits._rules import has_run_away, has_settled, not_worse
 from monochord.fits._score import antithetic_batch, elbo_terms, pair_mean, residual_terms
@@ -190,7 +190,7 @@ def _adam():
     return optax.scale_by_adam(b1=0.9, b2=0.95, eps=1e-8)
 
 
-@jax.jit
+@compiled()
 def _adam_step(gradient, moments):
     return _adam().update(gradient, moments)
 

@@ -24,7 +24,7 @@ class Ahead:
     def __init__(self, target: AbstractTarget, metric: AbstractMetric, key: Key, spec: BlockSpec):
         self._spec, self._kind, self._program = spec, type(metric), None
         position: Any = Position(np.zeros(target.dim), np.zeros(()), np.zeros(target.dim))
-        lowered = run_block.lower(target, metric, position, key, *plain_numbers(0, 0, 1.0, 1.0, 0.5), spec=spec)
+        lowered = run_block.program.lower(target, metric, position, key, *plain_numbers(0, 0, 1.0, 1.0, 0.5), spec=spec)
         # no daemon: a process that ends meanwhile waits for the compiler, which does not survive being cut off
         self._thread = threading.Thread(target=self._compile, args=(lowered,))
         self._thread.start()
@@ -34,12 +34,13 @@ class Ahead:
             self._program = lowered.compile()
         except Exception:  # noqa: BLE001  # whatever it is, the block's own call meets it where somebody listens
             return
-        import xarray  # noqa: F401  # which the output would wait for
 
     def program(self, metric: AbstractMetric, spec: BlockSpec):
         """The compiled block where it is for `spec` and metrics like `metric`; None otherwise."""
         if spec != self._spec or type(metric) is not self._kind:
             return None
+        import xarray  # noqa: F401  # which the output would wait for; the compiler is still at work
+
         self._thread.join()
         return self._program
 

@@ -4,7 +4,6 @@ One block function serves warm-up and sampling: its length, step size and trajec
 arguments, so that nothing compiles between them.
 """
 
-from functools import partial
 from typing import Any, NamedTuple
 
 import blackjax.mcmc.hmc as blackjax_hmc
@@ -15,6 +14,7 @@ from blackjax.mcmc.metrics import Metric as EngineMetric
 from jaxtyping import Float, Int
 
 from monochord.arrays import Array, Key
+from monochord.compiling import compiled
 from monochord.metrics import AbstractMetric
 from monochord.sampling._blackjax_nuts import nuts_transition
 from monochord.spectra import WIDE
@@ -83,7 +83,7 @@ def plain_numbers(first, count, step_size, trajectory_length, jitter):
     return np.int32(first), np.int32(count), *(np.float64(value) for value in (step_size, trajectory_length, jitter))
 
 
-@partial(jax.jit, static_argnames="spec")
+@compiled(static_argnames="spec")
 def run_block(
     target: AbstractTarget,
     metric: AbstractMetric,

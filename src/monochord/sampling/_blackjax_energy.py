@@ -1,19 +1,18 @@
 """Energy errors along trajectories of the sampler's own integrator, BlackJAX's velocity Verlet."""
 
-from functools import partial
-
 import jax
 import jax.numpy as jnp
 from blackjax.mcmc.integrators import IntegratorState, velocity_verlet
 from jaxtyping import Float
 
 from monochord.arrays import Array
+from monochord.compiling import compiled
 from monochord.metrics import AbstractMetric
 from monochord.sampling._blackjax import engine_metric
 from monochord.targets import AbstractTarget
 
 
-@partial(jax.jit, static_argnames="num_steps")
+@compiled(static_argnames="num_steps")
 def energy_errors(
     target: AbstractTarget,
     metric: AbstractMetric,

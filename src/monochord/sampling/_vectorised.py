@@ -8,6 +8,7 @@ import numpy as np
 from jax.sharding import Mesh, PartitionSpec
 
 from monochord.arrays import Key
+from monochord.compiling import compiled
 from monochord.sampling._blackjax import Block, BlockSpec, Position, run_block
 from monochord.sampling._settings import Tuning
 from monochord.targets import AbstractTarget, Evaluations, lanes, takes_turns
@@ -71,7 +72,7 @@ class Lanes:
         """Nothing is held."""
 
 
-@partial(jax.jit, static_argnames=("spec", "mesh"))
+@compiled(static_argnames=("spec", "mesh"))
 def _run_lanes(target, metric, position, words, first, count, steps, lengths, jitters, *, spec, mesh):
     """Blocks of all chains, and whether chains of one device took turns."""
 

@@ -4,14 +4,13 @@ matfree's tridiagonalisation with full reorthogonalisation; what is here is the 
 and the reading of the result. Memory is O(dim · products).
 """
 
-from functools import partial
-
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
 from monochord.arrays import Array
+from monochord.compiling import compiled
 from monochord.metrics import AbstractMetric
 from monochord.spectra._modes import Modes
 from monochord.targets import AbstractTarget, lanes, raise_failure
@@ -20,7 +19,7 @@ NUM_PRODUCTS = 80  # outliers of a whitened spectrum converge in 10 to 40
 CONVERGED = 1e-8  # residual over the largest value, which bounds the value's own error
 
 
-@partial(jax.jit, static_argnums=4)
+@compiled(static_argnums=4)
 def _tridiagonal(target: AbstractTarget, metric: AbstractMetric, points, start, num_products: int):
     from matfree.decomp import tridiag_sym  # slow to import, and only large targets need it
 

@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Float
 
 from monochord.arrays import Array
+from monochord.compiling import compiled
 from monochord.errors import ModelError, MonochordError
 from monochord.targets._base import AbstractTarget
 from monochord.targets._host import HostTarget
@@ -39,7 +40,7 @@ def join(parts: list[Evaluations]) -> Evaluations:
     return Evaluations(*(np.concatenate(fields) for fields in zip(*parts, strict=True)))
 
 
-@jax.jit
+@compiled()
 def _evaluate(target: AbstractTarget, points, num_chunks):
     """Values and scores of `num_chunks` groups of `LANES` points out of a padded (CAPACITY, dim) array."""
     value_and_score = lanes(jax.value_and_grad(target.log_density))
@@ -102,7 +103,7 @@ def idle_lanes(num_points: int) -> int:
     return -num_points % LANES
 
 
-@jax.jit
+@compiled()
 def _hessian(target: AbstractTarget, x):
     score = jax.grad(target.log_density)
     directions = jnp.eye(x.shape[0], dtype=x.dtype)
@@ -124,7 +125,7 @@ def _hessians_on_host(target: HostTarget, x: np.ndarray) -> np.ndarray:
     return (full + np.swapaxes(full, 1, 2)) / 2
 
 
-@jax.jit
+@compiled()
 def _products(target: AbstractTarget, points, vectors, num_chunks):
     """Products with the potential's Hessian in groups of `LANES`, laid out as in `_evaluate`."""
     score = jax.grad(target.log_density)
@@ -159,7 +160,7 @@ def hessian_products(
     return np.concatenate(parts)
 
 
-@jax.jit
+@compiled()
 def _constrain(target: AbstractTarget, points):
     return lanes(target.constrain)(points)
 
