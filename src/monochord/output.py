@@ -12,6 +12,7 @@ from monochord.continuation import STATISTICS, add_map, add_standpoint, remember
 from monochord.fits import FitResult
 from monochord.maps import MappedTarget
 from monochord.rejudge import rejudged
+from monochord.rewriting import rewrites, sentences
 from monochord.sampling import Draws, Segment, Standpoint
 from monochord.targets import AbstractTarget, HostTarget, constrain_draws, output_name
 
@@ -73,6 +74,9 @@ def attributes_of(
         "reasons": list(judgement.reasons) if judgement is not None else ["No fit was asked for."],
         "status": draws.status,
         "advice": advice(target, fit, draws),
+        "rewrites": sentences(
+            rewrites(target, fit, evidence and (target.names[evidence.coordinate], evidence.share.value))
+        ),
         "fit_note": note,
         "fit_status": fit.status.name if fit is not None else "none",
         "fit_verdict": fit.verdict if fit is not None else "no fit",

@@ -73,6 +73,7 @@ def fit(
         result = mc.fit(target, seed=seed, family=family, start=begin, maps=maps, progress=progress)
         if not json:
             _print.fit(result)
+            _print.rewritten(target, result)
         saved = _save(result, save, force, say)
         page = write_report(report, result, target, model, seed, say, findings=findings)
     if json:

@@ -1,5 +1,6 @@
 """Tables and records for the terminal and for --json."""
 
+import json
 import math
 import sys
 from collections.abc import Callable
@@ -10,6 +11,7 @@ from rich.text import Text
 
 from monochord._arviz import INTERVAL
 from monochord.estimate import Estimate
+from monochord.rewriting import rewrites, sentences
 from monochord.spectra import Direction
 
 MAX_ROWS = 60
@@ -35,6 +37,12 @@ def findings(found, say, title: str = "model check") -> None:
 def fit(result) -> None:
     """A fit's verdict and evidence."""
     print(f"\nfit\n{result}")
+
+
+def rewritten(target, result) -> None:
+    """Lines that write without centring what the fit found trouble in."""
+    for sentence in sentences(rewrites(target, result)):
+        print(f"! {sentence}")
 
 
 def spectrum(figures) -> None:
@@ -79,7 +87,7 @@ def summary(tree, rows, doubts, gradients_check: int) -> None:
         + ", ".join(f"{name} {value:.1f}" for name, value in seconds.items())
         + " (compiling is part of the others)"
     )
-    for sentence in doubts:
+    for sentence in [*doubts, *json.loads(attrs.get("rewrites", "[]"))]:
         print(f"! {sentence}")
 
 

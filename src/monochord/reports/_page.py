@@ -180,7 +180,14 @@ def _repeat(material: Material) -> str:
 
 
 def _list(sentences: list[str]) -> str:
-    return f"<ul>{''.join(f'<li>{_sentence(sentence)}</li>' for sentence in sentences)}</ul>"
+    return f"<ul>{''.join(f'<li>{_with_lines(sentence)}</li>' for sentence in sentences)}</ul>"
+
+
+def _with_lines(text: str) -> str:
+    """A sentence, and the lines of code below it where there are some."""
+    sentence, *lines = text.split("\n")
+    code = "\n".join(line.strip() for line in lines)
+    return _sentence(sentence) + (f"<pre><code>{escape(code)}</code></pre>" if lines else "")
 
 
 def _sentence(text: str) -> str:

@@ -78,7 +78,9 @@ def facts(material: Material) -> list[tuple[str, str]]:
 
 def changes(material: Material) -> list[str]:
     """What to change in the model or the call; empty where nothing asks for it."""
-    found = list(json.loads(material.attributes.get("advice", "[]")))
+    found = [
+        sentence for name in ("advice", "rewrites") for sentence in json.loads(material.attributes.get(name, "[]"))
+    ]
     if material.findings is not None:
         found += [f"{finding.name}: {finding.message}" for finding in material.findings if finding.level != "ok"]
     if material.data is not None and material.data["sample_stats"]["diverging"].any():

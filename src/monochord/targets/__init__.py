@@ -15,6 +15,7 @@ from monochord.targets._gradient import (
     join,
     running,
 )
+from monochord.targets._hierarchy import Hierarchy
 from monochord.targets._host import HostModel, HostTarget, host_target, raise_failure
 from monochord.targets._labels import Labels
 from monochord.targets._lanes import calls_back, lanes, takes_turns
@@ -27,6 +28,7 @@ __all__ = [
     "Evaluations",
     "Finding",
     "Findings",
+    "Hierarchy",
     "HostModel",
     "HostTarget",
     "Labels",

@@ -14,6 +14,7 @@ from jaxtyping import Float
 
 from monochord.arrays import Array, Key
 from monochord.errors import DataError, ModelError, MonochordError, OptionError
+from monochord.targets._hierarchy import Hierarchy
 from monochord.targets._labels import Labels
 
 
@@ -75,6 +76,10 @@ class AbstractTarget(eqx.Module):
             f"the group `{group}` was asked for, but a {type(self).__name__} knows its log density only as a whole. NumPyro, PyMC and "
             "Bambi models know its parts. Compute them with `constrain`, or write the model there."
         )
+
+    def hierarchies(self) -> tuple[Hierarchy, ...]:
+        """Parameters whose location and scale are other parameters, with the lines that write them otherwise; empty where the model cannot tell."""
+        return ()
 
     def constant_data(self) -> dict[str, np.ndarray]:
         """Other data arrays by name, for the output's `constant_data` group."""

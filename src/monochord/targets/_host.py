@@ -19,6 +19,7 @@ from jaxtyping import Float
 from monochord.arrays import Array
 from monochord.errors import ModelError, MonochordError
 from monochord.targets._base import AbstractTarget, check_names
+from monochord.targets._hierarchy import Hierarchy
 from monochord.targets._host_call import host_call, register
 from monochord.targets._labels import Labels, Unseen
 
@@ -45,9 +46,10 @@ class HostModel:
         product: Callable | None = None,
         rejects: tuple[type[Exception], ...] = (),
         parallel: bool = True,
+        hierarchies: tuple[Hierarchy, ...] = (),
     ):
         self.name, self._both, self._product, self._quantities = name, both, product, quantities
-        self.reported, self._rejects, self.parallel = reported, rejects, parallel
+        self.reported, self._rejects, self.parallel, self.hierarchies = reported, rejects, parallel, hierarchies
         # floating-point warnings of far-off points are no news; what the user has set to raise does so in every thread
         self._floating = {kind: "ignore" if way == "warn" else way for kind, way in np.geterr().items()}
         self._counting, self._calling = threading.Lock(), threading.Lock()
@@ -239,6 +241,9 @@ class HostTarget(AbstractTarget):
         return {
             name: np.stack(column) for (name, _), column in zip(self.reported, zip(*rows, strict=True), strict=True)
         }
+
+    def hierarchies(self):
+        return self.model.hierarchies
 
     def observed_data(self):
         return dict(self.observed.value)

@@ -64,6 +64,11 @@ class PyMCTarget(AbstractTarget):
         observed = {_data_name(self.model.value, rv) for rv in self.model.value.observed_RVs}
         return {name: np.asarray(value) for name, value in self.traced_data.items() if name not in observed}
 
+    def hierarchies(self):
+        from monochord.targets._pymc_hierarchies import pymc_hierarchies
+
+        return pymc_hierarchies(self.model.value)
+
     def completed(self, data):
         return {**self.traced_data, **data}
 

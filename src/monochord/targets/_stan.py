@@ -13,6 +13,7 @@ import numpy as np
 from monochord.errors import DataError, MissingPackage, ModelError, OptionError
 from monochord.targets._host import HostModel, HostTarget, host_target
 from monochord.targets._labels import Labels
+from monochord.targets._stan_hierarchies import stan_hierarchies
 
 REJECTS = (RuntimeError,)  # BridgeStan's for any C++ exception, a domain error among them
 
@@ -30,8 +31,11 @@ def stan_target(model: Any, data: Any = None, labels: Labels | None = None) -> H
     **Raises** `MissingPackage` without BridgeStan, `ModelError` for a file that does not compile or a model without
     parameters, `DataError` for data that the model refuses, `OptionError` for data beside a made model.
     """
+    known = ()
     if isinstance(model, (str, os.PathLike)):
-        model = _compiled(Path(model), data)
+        path = Path(model)
+        model = _compiled(path, data)
+        known = stan_hierarchies(path.read_text()) if path.suffix == ".stan" else ()
     elif data is not None:
         raise OptionError(
             "`data` was given with a StanModel. It holds its data already. Make the StanModel with other data."
@@ -48,6 +52,7 @@ def stan_target(model: Any, data: Any = None, labels: Labels | None = None) -> H
         tuple((name, index.shape) for name, index in order.items()),
         None if product is None else lambda x, v: product(x, v)[1],
         REJECTS,
+        hierarchies=known,
         parallel=bool(re.search(r"STAN_THREADS\s*=\s*(true|1)", model.model_info(), re.IGNORECASE)),
     )
     return host_target(np.zeros(len(names)), names, host, None, labels)
