@@ -38,7 +38,7 @@ AXES = {
 }
 LABELS = {"dim": "dimensions", "condition": "condition number", "rows": "rows of data", "chains": "chains"}
 MARKERS = ("<!-- table of benchmarks.scaling -->", "<!-- end of scaling -->")
-MANY_CHAINS_DRAWS = 100  # a chain, on the axis `chains`
+MANY_CHAINS_DRAWS, ALL_DRAWS = 100, 4_000  # least of a chain, and of all chains where there are few, on the axis `chains`
 LARGE, LARGE_DRAWS = 1e5, 250  # dimensions from which draws are fewer, for memory
 
 
@@ -46,7 +46,8 @@ def setting(axis: str, size: float) -> tuple[str, dict[str, str]]:
     """Problem and environment of a row."""
     family, _ = AXES[axis]
     if axis == "chains":
-        return "rows@1e+03", {"BENCHMARK_CHAINS": str(int(size)), "BENCHMARK_DRAWS": str(MANY_CHAINS_DRAWS)}
+        draws = max(MANY_CHAINS_DRAWS, ALL_DRAWS // int(size))
+        return "rows@1e+03", {"BENCHMARK_CHAINS": str(int(size)), "BENCHMARK_DRAWS": str(draws)}
     draws = {"BENCHMARK_DRAWS": str(LARGE_DRAWS)} if axis == "dim" and size >= LARGE else {}
     return f"{family}@{size:.0e}", draws
 
