@@ -27,6 +27,7 @@ def run(flat: FlatProblem, method: str, seed: int) -> Run:
     mcmc = flat.once("mcmc", lambda: _sampler(flat, method))
     with stages("warmup"):
         starts = jax.numpy.asarray(flat.starts(seed, NUM_CHAINS))
+        starts = starts if NUM_CHAINS > 1 else starts[0]  # NumPyro gives a single chain no leading axis
         mcmc.warmup(jax.random.key(seed), init_params=starts, extra_fields=("num_steps",), collect_warmup=True)
         reported = int(np.asarray(mcmc.get_extra_fields()["num_steps"]).sum())
     with stages("sampling"):
