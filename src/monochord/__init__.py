@@ -20,6 +20,7 @@ _HOMES = {
     "monochord.reuse": ("refit",),
     "monochord.store": ("open_store",),
     "monochord.groups": ("add_groups",),
+    "monochord.centring": ("reparametrised",),
     "monochord.reports": ("report",),
     "monochord._arviz": ("write_netcdf",),
     "monochord.comparison": ("Comparison", "compare"),
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
     from monochord import export as export
     from monochord import plot as plot
     from monochord._arviz import write_netcdf as write_netcdf
+    from monochord.centring import reparametrised as reparametrised
     from monochord.comparison import Comparison as Comparison
     from monochord.comparison import compare as compare
     from monochord.errors import DataError as DataError

@@ -65,6 +65,11 @@ class NumPyroTarget(AbstractTarget):
 
         return numpyro_group(self, group, x, key)
 
+    def hierarchies(self):
+        from monochord.targets._numpyro_centring import numpyro_hierarchies
+
+        return numpyro_hierarchies(self)
+
     def _data(self):
         return {**self.traced_data, **dict(self.static_data)}
 
