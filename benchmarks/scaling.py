@@ -38,7 +38,10 @@ AXES = {
 }
 LABELS = {"dim": "dimensions", "condition": "condition number", "rows": "rows of data", "chains": "chains"}
 MARKERS = ("<!-- table of benchmarks.scaling -->", "<!-- end of scaling -->")
-MANY_CHAINS_DRAWS, ALL_DRAWS = 100, 4_000  # least of a chain, and of all chains where there are few, on the axis `chains`
+MANY_CHAINS_DRAWS, ALL_DRAWS = (
+    100,
+    4_000,
+)  # least of a chain, and of all chains where there are few, on the axis `chains`
 LARGE, LARGE_DRAWS = 1e5, 250  # dimensions from which draws are fewer, for memory
 
 

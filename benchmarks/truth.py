@@ -45,7 +45,9 @@ def diagnose(scalars: dict[str, np.ndarray]) -> dict[str, float]:
     x = np.stack(moving, axis=-1)
     bulk, tail = bulk_and_tail_ess(x)
     squares = np.moveaxis((x - x.mean((0, 1))) ** 2, -1, 0)
-    compared = x if len(x) > 1 else x[:, : x.shape[1] // 2 * 2].reshape(2, -1, x.shape[2])  # ArviZ has none of one chain
+    compared = (
+        x if len(x) > 1 else x[:, : x.shape[1] // 2 * 2].reshape(2, -1, x.shape[2])
+    )  # ArviZ has none of one chain
     r_hat = array_stats.rhat(np.moveaxis(compared, -1, 0))
     return {
         "ess_bulk": round(float(np.min(bulk)), 1),

@@ -95,7 +95,10 @@ def _warm_up_together(flat: FlatProblem, starts, key):
         blackjax.nuts, lambda x: flat.log_density(x, flat.data), metric="auto", max_grad_budget=AUTO_BUDGET,
         n_chains=NUM_CHAINS, adaptation_info_fn=_no_trace,
     )  # fmt: skip
-    (states, parameters), num_steps = jax.block_until_ready(algorithm.run(key, jax.numpy.asarray(starts)))
+    together = jax.numpy.asarray(starts if NUM_CHAINS > 1 else starts[0])  # a single chain has no leading axis there
+    (states, parameters), num_steps = jax.block_until_ready(algorithm.run(key, together))
+    if NUM_CHAINS == 1:
+        return [states], [parameters], int(np.asarray(num_steps).sum())
     apart = [jax.tree.map(lambda leaf: leaf[chain], states) for chain in range(NUM_CHAINS)]  # noqa: B023
     return apart, [parameters] * NUM_CHAINS, int(np.asarray(num_steps).sum())
 
