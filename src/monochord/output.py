@@ -18,8 +18,8 @@ from monochord.targets import AbstractTarget, HostTarget, constrain_draws, outpu
 TYPES = {"num_steps": np.int64, "diverging": bool}
 
 
-def to_output(target: AbstractTarget, segment: Segment, standpoint: Standpoint, attributes: dict[str, Any]):
-    """ArviZ DataTree of a run; see `attributes_of` for what `sample_stats.attrs` holds."""
+def to_output(target: AbstractTarget, segment: Segment, standpoint: Standpoint | None, attributes: dict[str, Any]):
+    """ArviZ DataTree of a run; see `attributes_of` for what `sample_stats.attrs` holds. Without `standpoint` it cannot go on."""
     chains, count, dim = segment.x.shape
     flat = constrain_draws(target, segment.x.reshape(chains * count, dim))
     posterior = {output_name(name): value.reshape(chains, count, *value.shape[1:]) for name, value in flat.items()}
@@ -32,8 +32,9 @@ def to_output(target: AbstractTarget, segment: Segment, standpoint: Standpoint, 
     dims = {output_name(name): axes for name, axes in labels.dims.items()}
     tree = to_datatree(posterior, sample_stats, data, attributes, labels.coords, dims)
     add_unconstrained(tree, target.to_unconstrained(segment.x), target.names)
-    add_standpoint(tree, standpoint)
-    add_map(tree, target.map if isinstance(target, MappedTarget) else None)
+    if standpoint is not None:
+        add_standpoint(tree, standpoint)
+        add_map(tree, target.map if isinstance(target, MappedTarget) else None)
     remember(tree, target)
     return tree
 
