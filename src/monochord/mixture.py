@@ -17,7 +17,7 @@ from monochord.arrays import Key, fold_key, host_generator, named_key
 from monochord.beginnings import beginnings
 from monochord.cost import Cost
 from monochord.errors import ModelError
-from monochord.fits import FitResult, Mode
+from monochord.fits import FitResult, FitStatus, Mode
 from monochord.gaussian import Gaussian
 from monochord.mapping import in_coordinates_of, with_map
 from monochord.maps import MappedTarget
@@ -28,11 +28,12 @@ from monochord.progress import Reporter
 from monochord.rejudge import RANKS, rejudged
 from monochord.sampling import Draws, Segment
 from monochord.spectra import NEGLIGIBLE_MASS
-from monochord.targets import AbstractTarget, HostTarget, evaluate, idle_lanes
+from monochord.targets import AbstractTarget, Evaluations, HostTarget, evaluate, idle_lanes
 from monochord.traces import add_traces
 
 PROPOSALS = 400  # of a bridge: about as many as effective draws, where neither error dominates
 WANTED_ERROR, MAX_ROUNDS = 0.015, 3  # of a weight; each round evaluates as many proposals again as all before it
+MAX_FITS, MOVED = 3, 0.05  # rounds of fits, and the share of a mode's draws that may change hands without another
 MAX_LOG_ERROR = 0.5  # nats: beyond it the error's own formula has no meaning
 MAX_MISSED = 0.02  # of the mass, beyond three standard errors
 HOW = "bridge sampling"
@@ -102,10 +103,13 @@ def sampled_by_modes(
     if why is not None:
         raise GivenUp(why)
     modes = kept_modes(known)
-    gaussians = [_gaussian_of(mode, known) for mode in modes]
-    regions, parts = regions_of(target, gaussians, [mode.share for mode in modes])
     key = named_key(asked.seed, "modes")
-    fitted, spent = _fits(fold_key(key, 0), parts, gaussians, known, asked, report)
+    regions, parts, fitted, spent = _fitted(fold_key(key, 0), target, modes, known, asked, report)
+    if asked.looks_for_map and known.map is None:
+        fitted, more = _mapped_fits(fold_key(key, 4), parts, fitted, report)
+        spent += more
+    for fit in fitted:
+        report.fit_done(fit)
     runs = _runs(fold_key(key, 1), modes, parts, fitted, asked, report)
     if len(runs) == len(modes) and not _is_cut_short(runs):
         runs, found = _weighed(fold_key(key, 2), runs, regions, spent)
@@ -113,7 +117,7 @@ def sampled_by_modes(
     else:
         found, how = _by_shares(runs), BY_SHARES
     segment, mode = _mixed(host_generator(fold_key(key, 3)), runs, found, regions, asked.options)
-    attributes = describe(_attributes(target, known, runs, asked, cost) | {"weights": how})
+    attributes = describe(_attributes(known, spent, runs, asked, cost) | {"weights": how})
     tree = to_output(target, segment, None, attributes)
     _add_modes(tree, mode, runs, found, known, how, target.names)
     return add_traces(tree, known, runs[int(np.argmax(found.values))].drawn.warmup)
@@ -125,20 +129,59 @@ def _gaussian_of(mode: Mode, known: FitResult) -> Gaussian:
     return Gaussian(np.asarray(mode.mean, np.float64), mode.metric or known.gaussian.metric)
 
 
-def _fits(key: Key, parts, gaussians, known: FitResult, asked: Asked, report: Reporter) -> tuple[list[FitResult], Cost]:
-    """A fit of every region, begun at its Gaussian. **Raises** `GivenUp` where one has none."""
-    found, spent = [], Cost()
-    for k, (part, gaussian) in enumerate(zip(parts, gaussians, strict=True)):
-        algorithm = pipeline.algorithm_for(asked.options.family, gaussian)
-        fit = fits.run(fold_key(key, k), part, algorithm, callback=report.fit_step)
-        if asked.looks_for_map and known.map is None:
-            fit = with_map(fold_key(key, len(parts) + k), part, fit, algorithm, report.fit_step)
-        spent += fit.cost
-        report.fit_done(fit)
-        if fit.gaussian is None or fit.verdict == "do not use":
-            raise GivenUp(f"The fit of mode {k + 1} of {len(parts)} is refused.", spent)
-        found.append(fit)
-    return found, spent
+def _fitted(
+    key: Key, target: AbstractTarget, modes: list[Mode], known: FitResult, asked: Asked, report: Reporter
+) -> tuple[Regions, list[AbstractTarget], list[FitResult], Cost]:
+    """Regions from the fits made in them, the targets there, the fits, and what they cost.
+
+    Regions of crude Gaussians are true but may hand a part of one mode to another. They are made anew from the fits, and the
+    fits repeated where that moves much of the mass. **Raises** `GivenUp` where a mode has no fit.
+    """
+    gaussians, shares = [_gaussian_of(mode, known) for mode in modes], [mode.share for mode in modes]
+    regions, parts = regions_of(target, gaussians, shares)
+    spent = Cost()
+    for number in range(MAX_FITS):
+        found = []
+        for k, (part, gaussian) in enumerate(zip(parts, gaussians, strict=True)):
+            algorithm = pipeline.algorithm_for(asked.options.family, gaussian)
+            fit = fits.run(fold_key(fold_key(key, number), k), part, algorithm, callback=report.fit_step)
+            spent += fit.cost
+            if fit.gaussian is None or fit.elbo is None or fit.draws is None or fit.status is FitStatus.diverged:
+                raise GivenUp(f"Mode {k + 1} of {len(parts)} has no fit of its own.", spent)
+            found.append(fit)
+        gaussians = [gaussian_of(fit) for fit in found]
+        elbos = np.array([fit.elbo.value for fit in found])
+        shares = np.exp(np.maximum(elbos - elbos.max(), np.log(NEGLIGIBLE_MASS)))
+        old, (regions, parts) = regions, regions_of(target, gaussians, list(shares / shares.sum()))
+        if _moved(old, regions, found) < MOVED:
+            break
+    return regions, parts, [_carried_over(fit, old, regions, k) for k, fit in enumerate(found)], spent
+
+
+def _moved(old: Regions, new: Regions, found: list[FitResult]) -> float:
+    """The largest share of a mode's draws that changes hands."""
+    changes = [np.exp(new.log_shares(f.draws.x)) - np.exp(old.log_shares(f.draws.x)) for f in found if f.draws is not None]
+    return max(float(np.mean(np.sum(np.abs(change), axis=-1))) / 2.0 for change in changes)
+
+
+def _carried_over(fit: FitResult, old: Regions, new: Regions, k: int) -> FitResult:
+    """`fit` with the densities and scores of its draws as they are in the new region; that takes no gradient."""
+    assert fit.draws is not None
+    x, log_density, score = fit.draws
+    log_density = log_density + new.log_shares(x)[:, k] - old.log_shares(x)[:, k]
+    check = Evaluations(x, log_density, score + new.score(x, k) - old.score(x, k))
+    return dataclasses.replace(fit, state=dataclasses.replace(fit.state, check=check))
+
+
+def _mapped_fits(key: Key, parts, found: list[FitResult], report: Reporter) -> tuple[list[FitResult], Cost]:
+    """The fits along learned maps where those pay, and what looking for them has cost."""
+    better, spent = [], Cost()
+    for k, (part, fit) in enumerate(zip(parts, found, strict=True)):
+        algorithm = pipeline.algorithm_for(None)
+        chosen = with_map(fold_key(key, k), part, fit, algorithm, report.fit_step)
+        spent += Cost(*(a - b for a, b in zip(chosen.cost, fit.cost, strict=True)))
+        better.append(chosen)
+    return better, spent
 
 
 def _runs(key: Key, modes, parts, fitted, asked: Asked, report: Reporter) -> list[ModeRun]:
@@ -260,7 +303,7 @@ def _whole(k: int, run: ModeRun, regions: Regions) -> Segment:
     return segment._replace(x=x, log_density=log_density, score=x[:, :, :0])
 
 
-def _attributes(target: AbstractTarget, known: FitResult, runs: list[ModeRun], asked: Asked, cost: Cost) -> dict[str, Any]:
+def _attributes(known: FitResult, spent: Cost, runs: list[ModeRun], asked: Asked, cost: Cost) -> dict[str, Any]:
     """Those of a run, its costs summed over modes; choices are those of the heaviest, reasons name their mode."""
     first = runs[0]
     found = attributes_of(first.target, first.fit, first.drawn, asked.seed, asked.metric_name, asked.note)
@@ -272,12 +315,12 @@ def _attributes(target: AbstractTarget, known: FitResult, runs: list[ModeRun], a
     ended = next((s for s in statuses if s == "interrupted" or s.startswith(sampling.STOPPED)), None)
     short = next((s for s in statuses if "before the target ESS" in s), statuses[0])
     return found | {
-        "gradients_fit": known.cost.gradients + sum(run.fit.cost.gradients for run in runs),
+        "gradients_fit": known.cost.gradients + spent.gradients,
         "gradients_warmup": cost.gradients + sum(run.drawn.gradients_warmup for run in runs),
         "gradients_sampling": bridged + sum(run.drawn.gradients_sampling for run in runs),
         "gradients_weights": bridged,
-        "idle_lanes": known.cost.idle_lanes + cost.idle_lanes + idle_lanes(bridged)
-        + sum(run.fit.cost.idle_lanes + run.drawn.idle_lanes for run in runs),
+        "idle_lanes": known.cost.idle_lanes + cost.idle_lanes + spent.idle_lanes + idle_lanes(bridged)
+        + sum(run.drawn.idle_lanes for run in runs),
         "seconds_fit": known.seconds + sum(run.fit.seconds for run in runs),
         "seconds_warmup": sum(run.drawn.seconds_warmup for run in runs),
         "seconds_sampling": sum(run.drawn.seconds_sampling for run in runs),

@@ -40,11 +40,22 @@ class Regions(eqx.Module):
     def log_shares(self, x: Float[Array, "*batch dim"]) -> Float[Array, "*batch modes"]:
         """Log r_k(x), on NumPy or JAX arrays alike."""
         xp = np if isinstance(x, np.ndarray) else jnp
-        squares = [(g.metric.whiten(x - g.mean) ** 2).sum(-1) for g in self.gaussians]
         power = 0.5 * (FREEDOM + x.shape[-1])
-        heights = self.log_heights - power * xp.log1p(xp.stack(squares, -1) / FREEDOM)
+        heights = self.log_heights - power * xp.log1p(xp.stack(self._squares(x), -1) / FREEDOM)
         top = heights.max(-1, keepdims=True)
         return heights - top - xp.log(xp.exp(heights - top).sum(-1, keepdims=True))
+
+    def score(self, x: Float[np.ndarray, "*batch dim"], k: int) -> Float[np.ndarray, "*batch dim"]:
+        """Gradient of log r_k, on the host: ∇ log t_k − Σ_j r_j ∇ log t_j."""
+        power, shares = FREEDOM + x.shape[-1], np.exp(self.log_shares(x))
+        pulls = [
+            -power * np.asarray(g.metric.solve(x - g.mean)) / (FREEDOM + square[..., None])
+            for g, square in zip(self.gaussians, self._squares(x), strict=True)
+        ]
+        return pulls[k] - sum(shares[..., j : j + 1] * pull for j, pull in enumerate(pulls))
+
+    def _squares(self, x) -> list:
+        return [(g.metric.whiten(x - g.mean) ** 2).sum(-1) for g in self.gaussians]
 
 
 @final
