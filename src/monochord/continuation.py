@@ -105,6 +105,11 @@ def _check_whole(tree) -> None:
             f"this result holds no group `{missing[0]}`: its store was given `keep=` or `thin=`, and holds a part of the run. A longer "
             "run is judged on all its draws. Sample anew without them, or with a larger `target_ess=` or `draws=`."
         )
+    if "modes" in getattr(tree, "children", {}):
+        raise OptionError(
+            "this result holds draws of several modes, mixed by their weights: no chain stands anywhere from which it could go on. Sample "
+            "anew with a larger `target_ess=` or `draws=`."
+        )
     raise OptionError(
         f"this result holds no group `{missing[0]}`. A run goes on from where its chains stand. Pass a result of "
         "`monochord.sample`, or sample anew."

@@ -7,7 +7,7 @@ import numpy as np
 
 from monochord import timing
 from monochord._arviz import add_unconstrained, to_datatree
-from monochord.advice import advice
+from monochord.advice import advice, modes_in_words
 from monochord.continuation import STATISTICS, add_map, add_standpoint, remember
 from monochord.fits import FitResult
 from monochord.maps import MappedTarget
@@ -78,6 +78,7 @@ def attributes_of(
         "fit_status": fit.status.name if fit is not None else "none",
         "fit_verdict": fit.verdict if fit is not None else "no fit",
         "map": fit.map.named(target.names) if fit is not None and fit.map is not None else "none",
+        "modes": modes_in_words(fit),
         "elbo": _triple(fit and fit.elbo),
         "score_residual": _triple(fit and fit.score_residual),
         "pareto_k": _triple(fit and fit.pareto_k),

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from monochord.store import RunStore
 
 WITHOUT_WEIGHTS = "The fit found several modes, and their weights are not estimated."
+IN_A_STORE = "A run in a store goes on chain by chain; sample without `store=` for chains and weights by mode."
 CHECKPOINT_SECONDS = 1.0  # of a fit between checkpoints: each costs some milliseconds
 
 
@@ -65,6 +66,8 @@ def carried_out(target: AbstractTarget, request: Request, report: Reporter, stor
             except GivenUp as given_up:
                 cost, note = cost + given_up.cost, f"{note} {WITHOUT_WEIGHTS} {given_up}".strip()
                 report.note(note)
+        elif store is not None and len(kept_modes(known)) > 1:
+            note = f"{note} {WITHOUT_WEIGHTS} {IN_A_STORE}".strip()
         settings, first_metric, believed = plan(
             target.names, known, gaussian, options, starts is not None, store is None
         )
@@ -100,9 +103,7 @@ def _by_modes(target, known: FitResult, request: Request, report, cost: Cost, no
     """The run with chains for each mode. **Raises** `GivenUp`."""
     looks_for_map = request.fit is None and request.options.metric == "auto"
     asked = Asked(request.options, request.seed, looks_for_map, request.metric_name, note)
-    return sampled_by_modes(
-        target, known, asked, report, lambda found: found | {"call": _call(request, False)}, cost
-    )
+    return sampled_by_modes(target, known, asked, report, lambda found: found | {"call": _call(request, False)}, cost)
 
 
 def _makes_fit(request: Request, store) -> bool:

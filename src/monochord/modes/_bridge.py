@@ -85,7 +85,7 @@ def bridge(
     metric: AbstractMetric,
     num_proposals: int,
 ) -> Bridge:
-    """log ∫p from draws `x` of p with log densities `values`; `metric` is what the chains ran with.
+    """The integral of p, as log ∫p, from draws `x` of p with log densities `values`; `metric` is what the chains ran with.
 
     `log_density` is called at `num_proposals` points, half of them for each half of the chains.
     """

@@ -18,7 +18,7 @@ from jaxtyping import Float, Int
 
 from monochord.arrays import Array
 from monochord.gaussian import Gaussian
-from monochord.targets import AbstractTarget, Labels
+from monochord.targets import AbstractTarget, HostTarget, Labels, host_target
 
 # Fewer tell near modes apart less (one coordinate, six deviations: .02 % of the other mode's centre with 10, .2 % with 5), more
 # hand tails over where a Gaussian is too narrow.
@@ -103,7 +103,7 @@ class RegionTarget(AbstractTarget):
 
 def regions_of(
     target: AbstractTarget, gaussians: Sequence[Gaussian], shares: Sequence[float]
-) -> tuple[Regions, tuple[RegionTarget, ...]]:
+) -> tuple[Regions, tuple[AbstractTarget, ...]]:
     """The regions of modes with `shares` of the mass as far as is known, and a target for each.
 
     **Raises** `ValueError` for fewer than two modes or shares that are not positive.
@@ -116,14 +116,17 @@ def regions_of(
     alike = _alike(gaussians)
     heights = np.array([np.log(s) - 0.5 * float(g.metric.log_det()) for g, s in zip(alike, shares, strict=True)])
     regions = Regions(tuple(alike), heights)
-    made = tuple(
-        RegionTarget(
-            inner=target, regions=regions, index=np.asarray(k, np.int32), center=np.asarray(g.mean, np.float64),
-            names=target.names,
-        )
-        for k, g in enumerate(alike)
-    )  # fmt: skip
-    return regions, made
+    return regions, tuple(_part(target, regions, k) for k in range(len(alike)))
+
+
+def _part(target: AbstractTarget, regions: Regions, k: int) -> AbstractTarget:
+    """Density times share k, where `target` computes: in JAX, or on the host."""
+    center = np.asarray(regions.gaussians[k].mean)
+    if not isinstance(target, HostTarget):
+        index = np.asarray(k, np.int32)
+        return RegionTarget(inner=target, regions=regions, index=index, center=center, names=target.names)
+    model = target.model.with_term(lambda x: (float(regions.log_shares(x)[k]), regions.score(x, k)))
+    return host_target(center, target.names, model, target.observed.value, target.labels)
 
 
 def _alike(gaussians: Sequence[Gaussian]) -> list[Gaussian]:

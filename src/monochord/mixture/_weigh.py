@@ -1,0 +1,100 @@
+"""The weight of each mode from its draws and a bridge, and the modes' draws as draws of the posterior."""
+
+import dataclasses
+
+import numpy as np
+
+from monochord.arrays import Key, fold_key, host_generator
+from monochord.cost import Cost
+from monochord.maps import MappedTarget
+from monochord.mixture._base import GivenUp, ModeRun
+from monochord.modes import Regions, Weights, bridge, labels, missed, num_mixed, places_of, weights
+from monochord.plan import SampleOptions
+from monochord.sampling import Segment
+from monochord.targets import evaluate, idle_lanes
+
+PROPOSALS = 400  # of a bridge: about as many as effective draws, where neither error dominates
+WANTED_ERROR, MAX_ROUNDS = 0.015, 3  # of a weight; each round evaluates as many proposals again as all before it
+MAX_LOG_ERROR = 0.5  # nats: beyond it the error's own formula has no meaning
+MAX_MISSED = 0.02  # of the mass, beyond three standard errors
+
+
+def weighed(key: Key, runs: list[ModeRun], regions: Regions, spent: Cost) -> tuple[list[ModeRun], Weights]:
+    """The runs with their bridges, and the weights. **Raises** `GivenUp` where they cannot be told."""
+    for number in range(MAX_ROUNDS):
+        count = PROPOSALS * 2**number
+        try:
+            runs = [_bridged(fold_key(fold_key(key, number), k), run, count) for k, run in enumerate(runs)]
+        except (ValueError, np.linalg.LinAlgError):  # draws that do not move have no covariance
+            raise GivenUp("The draws of a mode have no covariance.", spent + _spent(runs)) from None
+        bridges = [run.bridge for run in runs if run.bridge is not None]
+        errors = [b.standard_error for b in bridges]
+        found = weights([b.log_integral for b in bridges], errors)
+        if not np.max(found.standard_errors) > WANTED_ERROR:
+            break
+    spent += _spent(runs)
+    if not np.all(np.isfinite(found.values)) or not np.max(errors) < MAX_LOG_ERROR:
+        raise GivenUp("Bridge sampling could not tell the weights: its error is too large.", spent)
+    lost, error = missed(regions, found, [run.target.to_unconstrained(run.drawn.x) for run in runs])
+    if lost > MAX_MISSED + 3.0 * error:
+        raise GivenUp(f"The chains of one mode do not see {lost:.1%} of the mass that is theirs.", spent)
+    return runs, found
+
+
+def _bridged(key: Key, run: ModeRun, count: int) -> ModeRun:
+    """`run` with a bridge of `count` proposals beside those it has paid for."""
+
+    def log_density(x: np.ndarray) -> np.ndarray:
+        return np.nan_to_num(evaluate(run.target, x).log_density, nan=-np.inf, posinf=-np.inf)
+
+    drawn = run.drawn
+    found = bridge(host_generator(key), log_density, drawn.x, drawn.segment.log_density, drawn.tuning.metric, count)
+    paid = run.bridge.num_proposals if run.bridge is not None else 0
+    return dataclasses.replace(run, bridge=dataclasses.replace(found, num_proposals=paid + found.num_proposals))
+
+
+def _spent(runs: list[ModeRun]) -> Cost:
+    bridged = sum(run.bridge.num_proposals for run in runs if run.bridge is not None)
+    drawn = sum(run.drawn.gradients_warmup + run.drawn.gradients_sampling for run in runs)
+    return Cost(bridged + drawn, sum(run.drawn.idle_lanes for run in runs) + idle_lanes(bridged))
+
+
+def by_shares(runs: list[ModeRun]) -> Weights:
+    values = np.array([run.mode.share for run in runs])
+    return Weights(values / values.sum(), np.full((len(runs), len(runs)), np.nan))
+
+
+def mixed(
+    rng, runs: list[ModeRun], found: Weights, regions: Regions, options: SampleOptions
+) -> tuple[Segment, np.ndarray]:
+    """Draws of the posterior: each chain holds every mode's in proportion; and the mode of each."""
+    counts = [run.drawn.x.shape[1] for run in runs]
+    total = num_mixed(found.values, counts)
+    total = total if options.draws is None or options.wanted_ess() is not None else min(total, options.draws)
+    parts = [_whole(k, run, regions) for k, run in enumerate(runs)]
+    chains, modes = [], []
+    for c in range(options.chains):
+        mode = labels(rng, found.values, total)
+        places = places_of(mode, counts)
+        chains.append(
+            [
+                np.stack([part[field][c, i] for part, i in zip((parts[k] for k in mode), places, strict=True)])
+                for field in range(len(Segment._fields))
+            ]
+        )
+        modes.append(mode)
+    return Segment(*(np.stack(field) for field in zip(*chains, strict=True))), np.stack(modes)
+
+
+def _whole(k: int, run: ModeRun, regions: Regions) -> Segment:
+    """The draws of a mode as draws of the posterior: its coordinates, and its log density without the region's share."""
+    segment, log_det = run.drawn.segment, 0.0
+    x = segment.x
+    if isinstance(run.target, MappedTarget) and run.fit.map is not None:
+        import jax
+
+        flat = x.reshape(-1, x.shape[-1])
+        log_det = np.asarray(jax.vmap(run.fit.map.forward)(flat)[1]).reshape(x.shape[:2])
+        x = run.fit.map.place(x)
+    log_density = segment.log_density - log_det - regions.log_shares(x)[..., k]
+    return segment._replace(x=x, log_density=log_density, score=x[:, :, :0])
