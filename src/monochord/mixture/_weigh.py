@@ -6,7 +6,6 @@ import numpy as np
 
 from monochord.arrays import Key, fold_key, host_generator
 from monochord.cost import Cost
-from monochord.maps import MappedTarget
 from monochord.mixture._base import GivenUp, ModeRun
 from monochord.modes import Regions, Weights, bridge, labels, missed, num_mixed, places_of, weights
 from monochord.plan import SampleOptions
@@ -19,10 +18,20 @@ MAX_LOG_ERROR = 0.5  # nats: beyond it the error's own formula has no meaning
 MAX_MISSED = 0.02  # of the mass, beyond three standard errors
 
 
-def weighed(key: Key, runs: list[ModeRun], regions: Regions, spent: Cost) -> tuple[list[ModeRun], Weights]:
+def bridge_limit(options: SampleOptions, num_modes: int) -> int:
+    """Proposals for each mode that a limit on gradients leaves room for, a quarter of it at most; 0 without such a limit."""
+    if options.max_gradients is None:
+        return 0
+    return max(2, int(min(PROPOSALS, options.max_gradients / (4 * num_modes))))
+
+
+def weighed(
+    key: Key, runs: list[ModeRun], regions: Regions, spent: Cost, options: SampleOptions
+) -> tuple[list[ModeRun], Weights]:
     """The runs with their bridges, and the weights. **Raises** `GivenUp` where they cannot be told."""
-    for number in range(MAX_ROUNDS):
-        count = PROPOSALS * 2**number
+    first = bridge_limit(options, len(runs)) or PROPOSALS
+    for number in range(1 if options.max_gradients is not None else MAX_ROUNDS):
+        count = first * 2**number
         try:
             runs = [_bridged(fold_key(fold_key(key, number), k), run, count) for k, run in enumerate(runs)]
         except (ValueError, np.linalg.LinAlgError):  # draws that do not move have no covariance
@@ -35,7 +44,7 @@ def weighed(key: Key, runs: list[ModeRun], regions: Regions, spent: Cost) -> tup
     spent += _spent(runs)
     if not np.all(np.isfinite(found.values)) or not np.max(errors) < MAX_LOG_ERROR:
         raise GivenUp("Bridge sampling could not tell the weights: its error is too large.", spent)
-    lost, error = missed(regions, found, [run.target.to_unconstrained(run.drawn.x) for run in runs])
+    lost, error = missed(regions, found, [_in_regions(run) for run in runs])
     if lost > MAX_MISSED + 3.0 * error:
         raise GivenUp(f"The chains of one mode do not see {lost:.1%} of the mass that is theirs.", spent)
     return runs, found
@@ -86,15 +95,20 @@ def mixed(
     return Segment(*(np.stack(field) for field in zip(*chains, strict=True))), np.stack(modes)
 
 
+def _in_regions(run: ModeRun) -> np.ndarray:
+    """A mode's draws in the coordinates that the regions are in, not those of its own map."""
+    return run.fit.map.place(run.drawn.x) if run.fit.map is not None else run.drawn.x
+
+
 def _whole(k: int, run: ModeRun, regions: Regions) -> Segment:
     """The draws of a mode as draws of the posterior: its coordinates, and its log density without the region's share."""
     segment, log_det = run.drawn.segment, 0.0
     x = segment.x
-    if isinstance(run.target, MappedTarget) and run.fit.map is not None:
+    if run.fit.map is not None:
         import jax
 
         flat = x.reshape(-1, x.shape[-1])
         log_det = np.asarray(jax.vmap(run.fit.map.forward)(flat)[1]).reshape(x.shape[:2])
-        x = run.fit.map.place(x)
+        x = _in_regions(run)
     log_density = segment.log_density - log_det - regions.log_shares(x)[..., k]
     return segment._replace(x=x, log_density=log_density, score=x[:, :, :0])

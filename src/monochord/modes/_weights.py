@@ -67,15 +67,15 @@ def missed(regions: Regions, found: Weights, draws: Sequence[np.ndarray]) -> tup
     ∫p r_j r_k is W_j E_j[r_k] by the chains of mode j and W_k E_k[r_j] by those of mode k. `draws` are shaped (chains, draws, dim), in the
     regions' coordinates. Where chains see all of their regions the two agree, however much the regions overlap.
     """
-    worst, its_error = 0.0, 0.0
+    worst, its_error, margin = 0.0, 0.0, -np.inf
     seen = [np.exp(regions.log_shares(np.asarray(x, np.float64))) for x in draws]
     for j in range(len(draws)):
         for k in range(j):
             there, here = seen[j][..., k], seen[k][..., j]
             difference = abs(found.values[j] * there.mean() - found.values[k] * here.mean())
             error = np.hypot(found.values[j] * _mcse(there), found.values[k] * _mcse(here))
-            if difference - 3.0 * error > worst - 3.0 * its_error:
-                worst, its_error = float(difference), float(error)
+            if difference - 3.0 * error > margin:
+                worst, its_error, margin = float(difference), float(error), difference - 3.0 * error
     return worst, its_error
 
 
