@@ -47,8 +47,8 @@ def bridge_ratio(
 ) -> BridgeRatio:
     """Log of ∫p/∫q from log p − log q at draws of p and at independent draws of q.
 
-    The fixed point of the optimal bridge (Meng & Wong 1996, Statistica Sinica 6, eq. 4.1), with `ess` as the number of draws of
-    p (Gronau et al. 2017); the variances are eq. 16 of Frühwirth-Schnatter (2004, Econometrics Journal 7), whose spectral density
+    The fixed point of the optimal bridge (Meng & Wong 1996, Statistica Sinica 6), with `ess` as the number of draws of
+    p (Gronau et al. 2017); the variances are those of Frühwirth-Schnatter (2004, Econometrics Journal 7), whose spectral density
     at zero is here Var over the ESS of the bridge's own function. −∞ at a proposal is a density of zero. Infinite variances
     where no ratio exists.
     """
