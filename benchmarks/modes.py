@@ -69,7 +69,9 @@ def rows(name: str, seeds: list[int]) -> Iterator[dict]:
     problem = load(name)
     target = mc.target(problem.log_density, init=problem.init, data=problem.data, constrain=problem.constrain)
     for seed in seeds:
-        fit = mc.fit(target, seed=seed, progress=False)  # the same as `sample` makes, at no charge: for the modes it left out
+        fit = mc.fit(
+            target, seed=seed, progress=False
+        )  # the same as `sample` makes, at no charge: for the modes it left out
         data = mc.sample(target, seed=seed, progress=False)
         yield {"problem": name, "seed": seed} | _row(problem, fit, data)
 
