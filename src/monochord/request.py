@@ -17,7 +17,7 @@ from monochord.fits import FitResult
 from monochord.gaussian import Gaussian
 from monochord.mapping import in_coordinates_of
 from monochord.metrics import Dense, DenseMetric
-from monochord.mixture import Asked, GivenUp, kept_modes, sampled_by_modes
+from monochord.mixture import Asked, GivenUp, OneMode, kept_modes, possible_modes, sampled_by_modes
 from monochord.output import attributes_of, to_output
 from monochord.plan import SampleOptions, plan
 from monochord.progress import Reporter
@@ -59,10 +59,11 @@ def carried_out(target: AbstractTarget, request: Request, report: Reporter, stor
             target, ahead = in_coordinates_of(target, known), None
         starts = target.from_unconstrained(request.initial) if request.initial is not None else None
         gaussian = gaussian_of(known) if known is not None else unit_gaussian(target)
-        if store is None and starts is None and len(kept_modes(known)) > 1:
-            assert known is not None
+        if store is None and starts is None and known is not None and len(possible_modes(known)) > 1:
             try:
                 return _by_modes(target, known, request, report, cost, note)
+            except OneMode as found:
+                cost, known = cost + found.cost, dataclasses.replace(known, modes=found.modes)
             except GivenUp as given_up:
                 cost, note = cost + given_up.cost, f"{note} {WITHOUT_WEIGHTS} {given_up}".strip()
                 report.note(note)

@@ -43,13 +43,14 @@ class Scored:
 @dataclasses.dataclass(frozen=True)
 class Mode:
     """A place where starts ended, apart from the others: its centre (unconstrained), the ELBO of a Gaussian there,
-    its share of the mass as far as the ELBOs tell, and that Gaussian's metric (None in files of older versions).
+    its share of the mass as far as the ELBOs tell, and that Gaussian's metric and score residual (None in files of older versions).
     """
 
     mean: np.ndarray
     elbo: Estimate
     share: float = 1.0
     metric: AbstractMetric | None = None
+    residual: Estimate | None = None
 
 
 @dataclasses.dataclass(frozen=True)

@@ -70,7 +70,7 @@ def _head(fit: FitResult, arrays: dict[str, np.ndarray]) -> dict[str, Any]:
     head["has_draws"] = fit.draws is not None
     head["modes"] = [
         {
-            "elbo": _estimate_json(mode.elbo), "share": number_json(mode.share),
+            "elbo": _estimate_json(mode.elbo), "share": number_json(mode.share), "residual": _estimate_json(mode.residual),
             "metric": mode.metric and _put_metric(f"mode{i}.metric", mode.metric, arrays),
         }
         for i, mode in enumerate(fit.modes)
@@ -165,6 +165,7 @@ def _fit_from(archive: ArchiveReader) -> FitResult:
             Mode(
                 archive.array(f"mode{i}.mean", (dim,)), _sure_estimate(mode["elbo"]), _float(mode["share"]),
                 _metric(archive, f"mode{i}.metric", mode["metric"], dim) if mode.get("metric") else None,
+                _estimate(mode.get("residual")),
             )
             for i, mode in enumerate(head["modes"])
         ),

@@ -180,7 +180,14 @@ class Staged(AbstractFit):
                 if best is None or not candidate.elbo.value <= best.elbo.value:
                     best, buffer = candidate, (points.take(points.finite()),)
             if highest is not None and np.isfinite(highest.elbo.value):
-                modes.append(Mode(np.asarray(highest.gaussian.mean), highest.elbo, metric=highest.gaussian.metric))
+                modes.append(
+                    Mode(
+                        np.asarray(highest.gaussian.mean),
+                        highest.elbo,
+                        metric=highest.gaussian.metric,
+                        residual=highest.residual,
+                    )
+                )
         state = dataclasses.replace(state, modes=with_shares(modes) if len(modes) > 1 else ())
         assert best is not None  # a search always ends somewhere
         poor = not best.residual.value < POOR_RESIDUAL

@@ -4,7 +4,7 @@ The posterior is cut into regions that sum to it (`monochord.modes`); the fit, t
 rules are those of any target. No chain has to cross between modes, and no covariance is pooled over them.
 """
 
-from monochord.mixture._base import Asked, GivenUp, kept_modes
+from monochord.mixture._base import Asked, GivenUp, OneMode, kept_modes, possible_modes
 from monochord.mixture._run import sampled_by_modes
 
-__all__ = ["Asked", "GivenUp", "kept_modes", "sampled_by_modes"]
+__all__ = ["Asked", "GivenUp", "OneMode", "kept_modes", "possible_modes", "sampled_by_modes"]

@@ -1,6 +1,7 @@
 """What a run over modes is asked for, what one mode's run is, and why there may be none."""
 
 import dataclasses
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -15,11 +16,19 @@ from monochord.targets import AbstractTarget
 
 
 class GivenUp(Exception):
-    """Why there are no chains by mode; `cost` is what finding out has spent."""
+    """Why there are no chains by mode; `cost` is what finding out has spent, `modes` what is known of them since."""
 
-    def __init__(self, why: str, cost: Cost = Cost()):  # noqa: B008
+    def __init__(self, why: str, cost: Cost = Cost(), modes: Sequence[Mode] = ()):  # noqa: B008
         super().__init__(why)
-        self.cost = cost
+        self.cost, self.modes = cost, tuple(modes)
+
+
+class OneMode(GivenUp):
+    """Looked at more closely, one mode holds all the mass."""
+
+
+class Unseen(GivenUp):
+    """Chains do not see all that is theirs; `modes` are what they have seen."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,6 +62,27 @@ class ModeRun:
 def kept_modes(fit: FitResult | None) -> list[Mode]:
     """The modes of a fit that have more than a thousandth of the mass by their ELBOs."""
     return [mode for mode in fit.modes if mode.share > NEGLIGIBLE_MASS] if fit is not None else []
+
+
+def possible_modes(fit: FitResult | None) -> list[Mode]:
+    """Those, and modes whose Gaussian describes them too badly for their ELBO to rule them out."""
+    if fit is None or len(fit.modes) < 2:
+        return []
+    return [mode for mode in fit.modes if mode.share > NEGLIGIBLE_MASS or may_matter(mode, fit.modes, len(fit.names))]
+
+
+def may_matter(mode: Mode, modes: Sequence[Mode], dim: int) -> bool:
+    """Whether a mode may hold more than `NEGLIGIBLE_MASS`, as far as its ELBO and score residual tell.
+
+    The ELBO lies KL(q ‖ p) below the mode's log mass. In one coordinate, between N(0, 1) and N(0, s²), that is below 2R for s up to 10 and below √R for
+    s < 1, with R = (1 − s⁻²)² the score residual; 2·min(R, √R) a coordinate is taken for the most.
+    """
+    gap = max(other.elbo.value for other in modes) - mode.elbo.value
+    if mode.residual is None:
+        return False
+    residual = max(mode.residual.value, 0.0)
+    hidden = 2.0 * dim * min(residual, residual**0.5) + 3.0 * mode.elbo.standard_error
+    return bool(gap - hidden < -np.log(NEGLIGIBLE_MASS))
 
 
 def gaussian_at(mode: Mode, known: FitResult) -> Gaussian:

@@ -62,7 +62,7 @@ def attributes(
     }  # fmt: skip
 
 
-def add_modes(tree, mode: np.ndarray, runs: list[ModeRun], found: Weights, known: FitResult, how: str, names) -> None:
+def add_modes(tree, mode: np.ndarray, runs: list[ModeRun], found: Weights, left: list[Mode], how: str, names) -> None:
     """`sample_stats.mode`, and the group `modes`: one row a mode of the fit, those that were left out last.
 
     `center` is the mean of a mode's draws (of one left out, where its search ended), unconstrained; the metric of each is in variables
@@ -73,11 +73,10 @@ def add_modes(tree, mode: np.ndarray, runs: list[ModeRun], found: Weights, known
     stats = tree["sample_stats"].to_dataset()
     stats["mode"] = ("chain", "draw"), mode
     tree["sample_stats"] = xarray.DataTree(stats)
-    rest = [m for m in known.modes if all(m is not run.mode for run in runs)]
-    columns = [_row(run, found, k) for k, run in enumerate(runs)] + [_row_left_out(m) for m in rest]
+    columns = [_row(run, found, k) for k, run in enumerate(runs)] + [_row_left_out(m) for m in left]
     variables: dict[str, Any] = {name: (("mode",), np.array([row[name] for row in columns])) for name in columns[0]}
     centers = [run.target.to_unconstrained(run.drawn.x).mean((0, 1)) for run in runs]
-    variables["center"] = (("mode", "coordinate"), np.stack([*centers, *(np.asarray(m.mean) for m in rest)]))
+    variables["center"] = (("mode", "coordinate"), np.stack([*centers, *(np.asarray(m.mean) for m in left)]))
     covariance = np.full((len(columns),) * 2, np.nan)
     covariance[: len(runs), : len(runs)] = found.covariance
     variables["weight_covariance"] = (("mode", "other_mode"), covariance)
@@ -113,12 +112,11 @@ def _row_left_out(mode: Mode) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def in_words(runs: list[ModeRun], found: Weights, known: FitResult, how: str) -> str:
+def in_words(runs: list[ModeRun], found: Weights, left: list[Mode], how: str) -> str:
     """The weights as a sentence for `sample_stats.attrs["modes"]`."""
     said = ", ".join(
         str(Estimate(float(w), float(e), run.drawn.num_draws)) if how == HOW else f"{w:.3f}"
         for w, e, run in zip(found.values, found.standard_errors, runs, strict=True)
     )
     text = f"{len(runs)} modes with the weights {said}, estimated by {how}. Whatever is averaged over modes carries the error of these weights."
-    left = [mode for mode in known.modes if all(mode is not run.mode for run in runs)]
     return text + (f" {left_out(left)}" if left else "")

@@ -13,10 +13,10 @@ from monochord.arrays import Key, fold_key, host_generator, named_key
 from monochord.beginnings import beginnings
 from monochord.cost import Cost
 from monochord.errors import ModelError
-from monochord.fits import FitResult
+from monochord.fits import FitResult, Mode
 from monochord.mapping import in_coordinates_of
-from monochord.mixture._base import Asked, GivenUp, ModeRun, is_cut_short, kept_modes
-from monochord.mixture._fits import fitted, mapped_fits
+from monochord.mixture._base import Asked, GivenUp, ModeRun, Unseen, is_cut_short, possible_modes
+from monochord.mixture._fits import Part, mapped_fits, parts_of
 from monochord.mixture._output import BY_SHARES, HOW, add_modes, attributes, in_words
 from monochord.mixture._weigh import bridge_limit, by_shares, mixed, weighed
 from monochord.output import to_output
@@ -26,14 +26,7 @@ from monochord.sampling import Draws
 from monochord.targets import AbstractTarget
 from monochord.traces import add_traces
 
-
-def obstacle(target: AbstractTarget, fit: FitResult | None) -> str | None:
-    """Why modes of a fit cannot have chains of their own; None where nothing stands against it."""
-    if fit is None or fit.gaussian is None or len(kept_modes(fit)) < 2:
-        return "The fit found one mode."
-    if sampling.num_hosts() > 1:
-        return "The weights of modes are not estimated in runs over several hosts."
-    return None
+MAX_ATTEMPTS = 2
 
 
 def sampled_by_modes(
@@ -46,24 +39,42 @@ def sampled_by_modes(
 ) -> Any:
     """The DataTree of a run with chains for each mode of `known`; `cost` is what came before, and `describe` completes the attributes.
 
-    **Raises** `GivenUp` where a mode has no fit, or the weights cannot be told.
+    Where chains turn out not to see all that is theirs, regions are made once more, from the draws. **Raises** `GivenUp` where a
+    mode has no fit, one is left, or the weights cannot be told.
     """
-    why = obstacle(target, known)
-    if why is not None:
-        raise GivenUp(why)
-    modes = kept_modes(known)
-    key, clock = named_key(asked.seed, "modes"), [time.perf_counter()]
-    regions, parts, found_fits, spent = fitted(fold_key(key, 0), target, modes, known, asked, report)
+    if sampling.num_hosts() > 1:
+        raise GivenUp("Runs over several hosts have chains that started in each mode, and no weights.")
+    key, before = named_key(asked.seed, "modes"), Cost()
+    modes = possible_modes(known)
+    for number in range(MAX_ATTEMPTS):
+        try:
+            return _attempt(fold_key(key, number), target, modes, known, asked, report, describe, cost + before)
+        except GivenUp as given_up:
+            before += given_up.cost
+            modes = list(given_up.modes)
+            if not isinstance(given_up, Unseen) or number + 1 == MAX_ATTEMPTS:
+                raise type(given_up)(str(given_up), before, modes) from None
+    raise AssertionError("the last attempt ends the loop")
+
+
+def _attempt(
+    key: Key, target, modes: list[Mode], known: FitResult, asked: Asked, report: Reporter, describe, cost: Cost
+):
+    """One round of fits, chains and weights."""
+    clock = [time.perf_counter()]
+    regions, parts, left, spent = parts_of(fold_key(key, 0), target, modes, known, asked, report)
     if asked.looks_for_map and known.map is None:
-        found_fits, more = mapped_fits(fold_key(key, 4), parts, found_fits, report)
+        parts, more = mapped_fits(fold_key(key, 4), parts, report)
         spent += more
-    for fit in found_fits:
-        report.fit_done(fit)
+    for part in parts:
+        report.fit_done(part.fit)
+    left = [*left, *(mode for mode in known.modes if not any(mode is one for one in possible_modes(known)))]
     clock.append(time.perf_counter())
-    runs = _runs(fold_key(key, 1), modes, parts, found_fits, asked, report)
+    runs = _runs(fold_key(key, 1), parts, asked, report)
+    left += [part.mode for part in parts[len(runs) :]]
     clock.append(time.perf_counter())
     found, how = by_shares(runs), BY_SHARES
-    if len(runs) == len(modes) and not is_cut_short(runs):
+    if len(runs) == len(parts) and not is_cut_short(runs):
         try:
             runs, found = weighed(fold_key(key, 2), runs, regions, spent, asked.options)
             how = HOW
@@ -71,26 +82,26 @@ def sampled_by_modes(
             runs = [*runs[:-1], _ended(runs[-1], "interrupted")]
     seconds = clock[1] - clock[0], time.perf_counter() - clock[2]
     segment, mode = mixed(host_generator(fold_key(key, 3)), runs, found, regions, asked.options)
-    words = in_words(runs, found, known, how)
+    words = in_words(runs, found, left, how)
     attrs = describe(attributes(known, spent, runs, asked, cost, words, seconds) | {"weights": how})
     tree = to_output(target, segment, None, attrs)
-    add_modes(tree, mode, runs, found, known, how, target.names)
+    add_modes(tree, mode, runs, found, left, how, target.names)
     return add_traces(tree, known, runs[int(np.argmax(found.values))].drawn.warmup)
 
 
-def _runs(key: Key, modes, parts, found_fits, asked: Asked, report: Reporter) -> list[ModeRun]:
+def _runs(key: Key, parts: list[Part], asked: Asked, report: Reporter) -> list[ModeRun]:
     """Chains of every mode in turn, until one is interrupted or stopped. What came before it is kept."""
     runs: list[ModeRun] = []
-    for k, (mode, part, fit) in enumerate(zip(modes, parts, found_fits, strict=True)):
-        report.note(f"mode {k + 1} of {len(modes)}")
+    for k, part in enumerate(parts):
+        report.note(f"mode {k + 1} of {len(parts)}")
         try:
-            drawn = _chains(fold_key(key, k), part, fit, _left(asked.options, runs, len(modes) - k), report)
+            drawn = _chains(fold_key(key, k), part, _left(asked.options, runs, len(parts) - k), report)
         except (ModelError, KeyboardInterrupt) as error:
             if not runs:
                 raise
             said = f"{sampling.STOPPED}: {error}" if isinstance(error, ModelError) else "interrupted"
             return [*runs[:-1], _ended(runs[-1], said)]
-        runs.append(ModeRun(mode, in_coordinates_of(part, fit), fit, drawn))
+        runs.append(ModeRun(part.mode, in_coordinates_of(part.target, part.fit), part.fit, drawn))
         if is_cut_short(runs):
             break
     return runs
@@ -113,8 +124,9 @@ def _left(options: SampleOptions, runs: list[ModeRun], num_left: int) -> SampleO
     return dataclasses.replace(options, **changed)
 
 
-def _chains(key: Key, part: AbstractTarget, fit: FitResult, options: SampleOptions, report: Reporter) -> Draws:
-    there, gaussian = in_coordinates_of(part, fit), gaussian_of(fit)
+def _chains(key: Key, part: Part, options: SampleOptions, report: Reporter) -> Draws:
+    fit = part.fit
+    there, gaussian = in_coordinates_of(part.target, fit), gaussian_of(fit)
     settings, metric, believed = plan(there.names, fit, gaussian, options, False)
     begun, spent = beginnings(key, there, fit, gaussian, believed, metric, options.chains, None)
     drawn = sampling.run_chains(key, there, begun, spent, settings, gaussian, report.sampling)

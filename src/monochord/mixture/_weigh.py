@@ -6,8 +6,9 @@ import numpy as np
 
 from monochord.arrays import Key, fold_key, host_generator
 from monochord.cost import Cost
-from monochord.mixture._base import GivenUp, ModeRun
-from monochord.modes import Regions, Weights, bridge, labels, missed, num_mixed, places_of, weights
+from monochord.fits import Mode
+from monochord.mixture._base import GivenUp, ModeRun, Unseen
+from monochord.modes import Regions, Weights, bridge, labels, missed, moments_gaussian, num_mixed, places_of, weights
 from monochord.plan import SampleOptions
 from monochord.sampling import Segment
 from monochord.targets import evaluate, idle_lanes
@@ -15,7 +16,7 @@ from monochord.targets import evaluate, idle_lanes
 PROPOSALS = 400  # of a bridge: about as many as effective draws, where neither error dominates
 WANTED_ERROR, MAX_ROUNDS = 0.015, 3  # of a weight; each round evaluates as many proposals again as all before it
 MAX_LOG_ERROR = 0.5  # nats: beyond it the error's own formula has no meaning
-MAX_MISSED = 0.02  # of the mass, beyond three standard errors
+MAX_MISSED = 0.01  # of the mass, beyond three standard errors
 
 
 def bridge_limit(options: SampleOptions, num_modes: int) -> int:
@@ -46,8 +47,15 @@ def weighed(
         raise GivenUp("Bridge sampling could not tell the weights: its error is too large.", spent)
     lost, error = missed(regions, found, [_in_regions(run) for run in runs])
     if lost > MAX_MISSED + 3.0 * error:
-        raise GivenUp(f"The chains of one mode do not see {lost:.1%} of the mass that is theirs.", spent)
+        why = f"The chains of one mode do not see {lost:.1%} of the mass that is theirs."
+        raise Unseen(why, spent, [_as_seen(run, weight) for run, weight in zip(runs, found.values, strict=True)])
     return runs, found
+
+
+def _as_seen(run: ModeRun, weight: float) -> Mode:
+    """A mode as its draws describe it, in the coordinates of the regions."""
+    gaussian = moments_gaussian(_in_regions(run), run.drawn.tuning.metric)
+    return dataclasses.replace(run.mode, mean=np.asarray(gaussian.mean), metric=gaussian.metric, share=float(weight))
 
 
 def _bridged(key: Key, run: ModeRun, count: int) -> ModeRun:

@@ -64,14 +64,14 @@ def num_mixed(values: Float[np.ndarray, " modes"], counts: Sequence[int]) -> int
 def missed(regions: Regions, found: Weights, draws: Sequence[np.ndarray]) -> tuple[float, float]:
     """The largest share of the posterior that one mode's chains ought to see and another's do, with its standard error.
 
-    ∫p r_j r_k is W_j E_j[r_k] by the chains of mode j and W_k E_k[r_j] by those of mode k. `draws` are shaped (chains, draws, dim), in the
-    regions' coordinates. Where chains see all of their regions the two agree, however much the regions overlap.
+    ∫p min(r_j, r_k) is W_j E_j[min(1, r_k/r_j)] by the chains of mode j and W_k E_k[min(1, r_j/r_k)] by those of mode k. `draws` are shaped (chains,
+    draws, dim), in the regions' coordinates. Where chains see all of their regions the two agree, however much the regions overlap.
     """
     worst, its_error, margin = 0.0, 0.0, -np.inf
-    seen = [np.exp(regions.log_shares(np.asarray(x, np.float64))) for x in draws]
+    seen = [regions.log_shares(np.asarray(x, np.float64)) for x in draws]
     for j in range(len(draws)):
         for k in range(j):
-            there, here = seen[j][..., k], seen[k][..., j]
+            there, here = (np.exp(np.minimum(0.0, seen[a][..., b] - seen[a][..., a])) for a, b in ((j, k), (k, j)))
             difference = abs(found.values[j] * there.mean() - found.values[k] * here.mean())
             error = np.hypot(found.values[j] * _mcse(there), found.values[k] * _mcse(here))
             if difference - 3.0 * error > margin:
