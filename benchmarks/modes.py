@@ -111,7 +111,7 @@ def _row(problem, fit: mc.FitResult, data) -> dict:
 
 def _weight(problem, data) -> tuple[float, float]:
     """Of the heavier true mode, and its stated error; NaN where none is stated."""
-    if "modes" not in data.children:
+    if "modes" not in data.children or "centre" not in problem.data:
         return float("nan"), float("nan")
     modes = data["modes"]
     along = modes["center"].values @ np.asarray(problem.data["centre"])

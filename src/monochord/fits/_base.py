@@ -43,7 +43,8 @@ class Scored:
 @dataclasses.dataclass(frozen=True)
 class Mode:
     """A place where starts ended, apart from the others: its centre (unconstrained), the ELBO of a Gaussian there,
-    its share of the mass as far as the ELBOs tell, and that Gaussian's metric and score residual (None in files of older versions).
+    its share of the mass as far as the ELBOs tell, and that Gaussian's metric and score residual (None in files of older versions,
+    the residual also where a search ended before it knew any curvature: the metric is then a guess).
     """
 
     mean: np.ndarray

@@ -169,24 +169,20 @@ class Staged(AbstractFit):
             state = spend(state, points)
         best, buffer, modes = None, (), []
         for group in groups:
-            highest = None
+            highest, has_curvature = None, False
             for search in group[: 2 if group is groups[0] else 1]:
                 gaussian = laplace_like(family, search)
                 points = antithetic_batch(target, gaussian, rng, CANDIDATE_PAIRS)
                 state = spend(state, points)
                 candidate = scored(gaussian, points)
                 if highest is None or not candidate.elbo.value <= highest.elbo.value:
-                    highest = candidate
+                    highest, has_curvature = candidate, bool(search.pairs)
                 if best is None or not candidate.elbo.value <= best.elbo.value:
                     best, buffer = candidate, (points.take(points.finite()),)
             if highest is not None and np.isfinite(highest.elbo.value):
+                residual = highest.residual if has_curvature else None
                 modes.append(
-                    Mode(
-                        np.asarray(highest.gaussian.mean),
-                        highest.elbo,
-                        metric=highest.gaussian.metric,
-                        residual=highest.residual,
-                    )
+                    Mode(highest.gaussian.mean, highest.elbo, metric=highest.gaussian.metric, residual=residual)
                 )
         state = dataclasses.replace(state, modes=with_shares(modes) if len(modes) > 1 else ())
         assert best is not None  # a search always ends somewhere

@@ -14,6 +14,8 @@ from monochord.sampling import STOPPED, Draws
 from monochord.spectra import NEGLIGIBLE_MASS
 from monochord.targets import AbstractTarget
 
+GUESSED = 4.1  # nats a coordinate: KL of a scale that is a hundred times too small, log 100 − ½
+
 
 class GivenUp(Exception):
     """Why there are no chains by mode; `cost` is what finding out has spent, `modes` what is known of them since."""
@@ -75,14 +77,12 @@ def may_matter(mode: Mode, modes: Sequence[Mode], dim: int) -> bool:
     """Whether a mode may hold more than `NEGLIGIBLE_MASS`, as far as its ELBO and score residual tell.
 
     The ELBO lies KL(q ‖ p) below the mode's log mass. In one coordinate, between N(0, 1) and N(0, s²), that is below 2R for s up to 10 and below √R for
-    s < 1, with R = (1 − s⁻²)² the score residual; 2·min(R, √R) a coordinate is taken for the most.
+    s < 1, with R = (1 − s⁻²)² the score residual; 2·min(R, √R) a coordinate is taken for the most, and what scales of a guess hide where there is no R.
     """
     gap = max(other.elbo.value for other in modes) - mode.elbo.value
-    if mode.residual is None:
-        return False
-    residual = max(mode.residual.value, 0.0)
-    hidden = 2.0 * dim * min(residual, residual**0.5) + 3.0 * mode.elbo.standard_error
-    return bool(gap - hidden < -np.log(NEGLIGIBLE_MASS))
+    residual = max(mode.residual.value, 0.0) if mode.residual is not None else None
+    hidden = 2.0 * min(residual, residual**0.5) if residual is not None else GUESSED
+    return bool(gap - dim * hidden - 3.0 * mode.elbo.standard_error < -np.log(NEGLIGIBLE_MASS))
 
 
 def gaussian_at(mode: Mode, known: FitResult) -> Gaussian:
