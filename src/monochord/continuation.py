@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from monochord.errors import DataError, OptionError
+from monochord.gaussian import Gaussian
 from monochord.maps import ConditionalMap, map_arrays, map_from_arrays, mapped
 from monochord.metrics import metric_arrays, metric_from_arrays
 from monochord.sampling import Segment, Standpoint, Tuning
@@ -88,6 +89,16 @@ def standpoint_of(tree) -> Standpoint:
         ends, int(state.attrs["iteration"]), str(state.attrs["kernel"]), int(state.attrs["max_tree_depth"]),
         tuple(tunings), tuple(groups),
     )  # fmt: skip
+
+
+def heaviest_mode(tree) -> Gaussian | None:
+    """Mean and metric of the heaviest mode of a run over modes; None for another run, and where its metric lies along a map."""
+    if "modes" not in tree.children or int(tree["modes"].attrs["along_maps"]):
+        return None
+    state = tree["modes"].to_dataset()
+    prefix = "metric_0_"
+    arrays = {str(n).removeprefix(prefix): state[n].values for n in state.data_vars if str(n).startswith(prefix)}
+    return Gaussian(state["center"].values[0], metric_from_arrays(json.loads(state.attrs["metrics"])[0], arrays))
 
 
 def _check_whole(tree) -> None:

@@ -46,8 +46,9 @@ class Asked:
 
 @dataclasses.dataclass(frozen=True)
 class ModeRun:
-    """One mode: its part of the posterior (along a map where one was learned), its fit, and its draws."""
+    """One mode: its part of the posterior (along a map where one was learned), its fit, and its draws. `index` is that of its region."""
 
+    index: int
     mode: Mode
     target: AbstractTarget
     fit: FitResult

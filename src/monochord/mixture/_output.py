@@ -16,7 +16,7 @@ from monochord.output import attributes_of
 from monochord.rejudge import RANKS, rejudged
 from monochord.sampling import STOPPED
 from monochord.spectra import NEGLIGIBLE_MASS
-from monochord.targets import HostTarget, idle_lanes
+from monochord.targets import AbstractTarget, HostTarget, idle_lanes
 
 HOW = "bridge sampling"
 BY_SHARES = "ELBO shares, as the run ended before bridge sampling"
@@ -31,7 +31,7 @@ def attributes(
     words: str,
     seconds: tuple[float, float],
 ) -> dict[str, Any]:
-    """Those of a run, its costs summed over modes, with `seconds` of fitting them and of weighing them; choices are those of the heaviest, reasons name their mode."""
+    """Those of a run, its costs summed over modes, choices those of the heaviest, with `seconds` of fitting them and of weighing them; choices are those of the heaviest, reasons name their mode."""
     first = runs[0]
     found = attributes_of(first.target, first.fit, first.drawn, asked.seed, asked.metric_name, asked.note)
     judged = [rejudged(run.fit, run.drawn.evidence) for run in runs]
@@ -62,8 +62,10 @@ def attributes(
     }  # fmt: skip
 
 
-def add_modes(tree, mode: np.ndarray, runs: list[ModeRun], found: Weights, left: list[Mode], how: str, names) -> None:
-    """`sample_stats.mode`, and the group `modes`: one row a mode of the fit, those that were left out last.
+def add_modes(
+    tree, mode: np.ndarray, runs: list[ModeRun], found: Weights, left: list[Mode], how: str, target: AbstractTarget
+) -> None:
+    """`sample_stats.mode`, and the group `modes`: one row a mode of the fit, the heaviest first, those that were left out last.
 
     `center` is the mean of a mode's draws (of one left out, where its search ended), unconstrained; the metric of each is in variables
     `metric_{mode}_…` as in the group `sampler_state`, in the coordinates of its map where it has one.
@@ -86,8 +88,11 @@ def add_modes(tree, mode: np.ndarray, runs: list[ModeRun], found: Weights, left:
         kinds.append(kind)
         for name, array in arrays.items():
             variables[f"metric_{k}_{name}"] = (tuple(f"metric_{k}_{name}_{axis}" for axis in range(array.ndim)), array)
-    attributes = {"how": how, "metrics": json.dumps(kinds)}
-    tree["modes"] = xarray.DataTree(xarray.Dataset(variables, coords={"coordinate": list(names)}, attrs=attributes))
+    is_mapped = target.unmapped is not target or any(run.fit.map is not None for run in runs)
+    attributes = {"how": how, "metrics": json.dumps(kinds), "along_maps": int(is_mapped)}
+    tree["modes"] = xarray.DataTree(
+        xarray.Dataset(variables, coords={"coordinate": list(target.names)}, attrs=attributes)
+    )
 
 
 def _row(run: ModeRun, found: Weights, k: int) -> dict[str, Any]:

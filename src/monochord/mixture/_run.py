@@ -5,8 +5,6 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
-
 from monochord import sampling
 from monochord.arguments import gaussian_of
 from monochord.arrays import Key, fold_key, host_generator, named_key
@@ -18,7 +16,7 @@ from monochord.mapping import in_coordinates_of
 from monochord.mixture._base import Asked, GivenUp, ModeRun, Unseen, is_cut_short, possible_modes
 from monochord.mixture._fits import Part, mapped_fits, parts_of
 from monochord.mixture._output import BY_SHARES, HOW, add_modes, attributes, in_words
-from monochord.mixture._weigh import bridge_limit, by_shares, mixed, weighed
+from monochord.mixture._weigh import bridge_limit, by_shares, heaviest_first, mixed, weighed
 from monochord.output import to_output
 from monochord.plan import SampleOptions, plan
 from monochord.progress import Reporter
@@ -80,13 +78,14 @@ def _attempt(
             how = HOW
         except KeyboardInterrupt:
             runs = [*runs[:-1], _ended(runs[-1], "interrupted")]
+    runs, found = heaviest_first(runs, found)
     seconds = clock[1] - clock[0], time.perf_counter() - clock[2]
     segment, mode = mixed(host_generator(fold_key(key, 3)), runs, found, regions, asked.options)
     words = in_words(runs, found, left, how)
     attrs = describe(attributes(known, spent, runs, asked, cost, words, seconds) | {"weights": how})
     tree = to_output(target, segment, None, attrs)
-    add_modes(tree, mode, runs, found, left, how, target.names)
-    return add_traces(tree, known, runs[int(np.argmax(found.values))].drawn.warmup)
+    add_modes(tree, mode, runs, found, left, how, target)
+    return add_traces(tree, known, runs[0].drawn.warmup)
 
 
 def _runs(key: Key, parts: list[Part], asked: Asked, report: Reporter) -> list[ModeRun]:
@@ -101,7 +100,7 @@ def _runs(key: Key, parts: list[Part], asked: Asked, report: Reporter) -> list[M
                 raise
             said = f"{sampling.STOPPED}: {error}" if isinstance(error, ModelError) else "interrupted"
             return [*runs[:-1], _ended(runs[-1], said)]
-        runs.append(ModeRun(part.mode, in_coordinates_of(part.target, part.fit), part.fit, drawn))
+        runs.append(ModeRun(k, part.mode, in_coordinates_of(part.target, part.fit), part.fit, drawn))
         if is_cut_short(runs):
             break
     return runs

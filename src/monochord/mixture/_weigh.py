@@ -81,6 +81,12 @@ def by_shares(runs: list[ModeRun]) -> Weights:
     return Weights(values / values.sum(), np.full((len(runs), len(runs)), np.nan))
 
 
+def heaviest_first(runs: list[ModeRun], found: Weights) -> tuple[list[ModeRun], Weights]:
+    """Both by falling weight."""
+    order = np.argsort(-found.values, kind="stable")
+    return [runs[k] for k in order], Weights(found.values[order], found.covariance[np.ix_(order, order)])
+
+
 def mixed(
     rng, runs: list[ModeRun], found: Weights, regions: Regions, options: SampleOptions
 ) -> tuple[Segment, np.ndarray]:
@@ -88,7 +94,7 @@ def mixed(
     counts = [run.drawn.x.shape[1] for run in runs]
     total = num_mixed(found.values, counts)
     total = total if options.draws is None or options.wanted_ess() is not None else min(total, options.draws)
-    parts = [_whole(k, run, regions) for k, run in enumerate(runs)]
+    parts = [_whole(run, regions) for run in runs]
     chains, modes = [], []
     for c in range(options.chains):
         mode = labels(rng, found.values, total)
@@ -108,7 +114,7 @@ def _in_regions(run: ModeRun) -> np.ndarray:
     return run.fit.map.place(run.drawn.x) if run.fit.map is not None else run.drawn.x
 
 
-def _whole(k: int, run: ModeRun, regions: Regions) -> Segment:
+def _whole(run: ModeRun, regions: Regions) -> Segment:
     """The draws of a mode as draws of the posterior: its coordinates, and its log density without the region's share."""
     segment, log_det = run.drawn.segment, 0.0
     x = segment.x
@@ -118,5 +124,5 @@ def _whole(k: int, run: ModeRun, regions: Regions) -> Segment:
         flat = x.reshape(-1, x.shape[-1])
         log_det = np.asarray(jax.vmap(run.fit.map.forward)(flat)[1]).reshape(x.shape[:2])
         x = _in_regions(run)
-    log_density = segment.log_density - log_det - regions.log_shares(x)[..., k]
+    log_density = segment.log_density - log_det - regions.log_shares(x)[..., run.index]
     return segment._replace(x=x, log_density=log_density, score=x[:, :, :0])
