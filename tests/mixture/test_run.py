@@ -10,6 +10,7 @@ import pytest
 import monochord as mc
 from monochord import mixture
 from monochord._arviz import read_netcdf
+from monochord.continuation import heaviest_mode
 from monochord.errors import OptionError
 from monochord.estimate import Estimate
 from monochord.fits import Mode
@@ -112,6 +113,9 @@ def test_a_result_says_what_it_is(results, target, tmp_path):
     known = target.log_density(jnp.asarray(x))
     assert float(tree["sample_stats"]["lp"][1, 7]) == pytest.approx(float(known), abs=1e-3)
     assert {name for name in modes if str(name).startswith("metric_1")}
+    heaviest = heaviest_mode(tree)
+    assert heaviest is not None and heaviest.metric.dim == DIM and float(modes["weight"][0]) > 0.5
+    np.testing.assert_allclose(heaviest.mean, MEANS[1], atol=0.6)
     mc.write_netcdf(tree, tmp_path / "run.nc")
     again = read_netcdf(tmp_path / "run.nc")
     np.testing.assert_array_equal(again["modes"]["weight_covariance"], modes["weight_covariance"])
