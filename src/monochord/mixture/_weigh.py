@@ -14,7 +14,7 @@ from monochord.sampling import Segment
 from monochord.targets import evaluate, idle_lanes
 
 PROPOSALS = 400  # of a bridge: about as many as effective draws, where neither error dominates
-WANTED_ERROR, MAX_ROUNDS = 0.015, 3  # of a weight; each round evaluates as many proposals again as all before it
+WANTED_ERROR, MAX_ROUNDS = 0.015, 3  # of a weight; each round makes twice as many proposals as the last, anew
 MAX_LOG_ERROR = 0.5  # nats: beyond it the error's own formula has no meaning
 MAX_MISSED = 0.01  # of the mass, beyond three standard errors
 
@@ -31,7 +31,8 @@ def weighed(
 ) -> tuple[list[ModeRun], Weights]:
     """The runs with their bridges, and the weights. **Raises** `GivenUp` where they cannot be told."""
     first = bridge_limit(options, len(runs)) or PROPOSALS
-    for number in range(1 if options.max_gradients is not None else MAX_ROUNDS):
+    is_limited = options.max_gradients is not None or options.max_time is not None
+    for number in range(1 if is_limited else MAX_ROUNDS):
         count = first * 2**number
         try:
             runs = [_bridged(fold_key(fold_key(key, number), k), run, count) for k, run in enumerate(runs)]
@@ -92,8 +93,8 @@ def mixed(
 ) -> tuple[Segment, np.ndarray]:
     """Draws of the posterior: each chain holds every mode's in proportion; and the mode of each."""
     counts = [run.drawn.x.shape[1] for run in runs]
-    total = num_mixed(found.values, counts)
-    total = total if options.draws is None or options.wanted_ess() is not None else min(total, options.draws)
+    most = [limit for limit in (options.draws, options.max_draws) if limit is not None]
+    total = min([num_mixed(found.values, counts), *most])
     parts = [_whole(run, regions) for run in runs]
     chains, modes = [], []
     for c in range(options.chains):
