@@ -28,11 +28,11 @@ import equinox as eqx
 import numpy as np
 
 from monochord.arrays import Key, host_generator
-from monochord.fits._base import AbstractFit, FitStatus, Mode, Scored, StepInfo
+from monochord.fits._base import AbstractFit, FitStatus, Scored, StepInfo
 from monochord.fits._krylov import enriched
 from monochord.fits._laplace import laplace_like
 from monochord.fits._linear import is_linear, points_around, points_between, regressed
-from monochord.fits._modes import grouped, thinned, with_shares
+from monochord.fits._modes import grouped, mode_at, thinned, with_shares
 from monochord.fits._rules import (
     RUNAWAY,
     buffer_length,
@@ -180,10 +180,7 @@ class Staged(AbstractFit):
                 if best is None or not candidate.elbo.value <= best.elbo.value:
                     best, buffer = candidate, (points.take(points.finite()),)
             if highest is not None and np.isfinite(highest.elbo.value):
-                residual = highest.residual if has_curvature else None
-                modes.append(
-                    Mode(highest.gaussian.mean, highest.elbo, metric=highest.gaussian.metric, residual=residual)
-                )
+                modes.append(mode_at(highest, has_curvature))
         state = dataclasses.replace(state, modes=with_shares(modes) if len(modes) > 1 else ())
         assert best is not None  # a search always ends somewhere
         poor = not best.residual.value < POOR_RESIDUAL
