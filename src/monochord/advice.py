@@ -1,8 +1,10 @@
 """What to change where a run could not get enough: sentences that fit the cause, in the user's own modelling language."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
-from monochord.fits import FitResult
+from monochord.fits import FitResult, Mode
 from monochord.rejudge import has_heavy_tails
 from monochord.sampling import Draws
 from monochord.spectra import NEGLIGIBLE_MASS
@@ -49,6 +51,27 @@ def advice(target: AbstractTarget, fit: FitResult | None, draws: Draws) -> list[
     if not found:
         found.append(_draw_more(draws, slow))
     return found
+
+
+def modes_in_words(fit: FitResult | None) -> str:
+    """What became of the modes of a fit whose run has no chains for each: a sentence, or "none" where it found one."""
+    if fit is None or len(fit.modes) < 2:
+        return "none"
+    left = [mode for mode in fit.modes if mode.share <= NEGLIGIBLE_MASS]
+    kept = len(fit.modes) - len(left)
+    text = "1 mode." if kept == 1 else f"{kept} modes, whose weights are not estimated."
+    return f"{text} {left_out(left)}" if left else text
+
+
+def left_out(modes: Sequence[Mode]) -> str:
+    """A sentence about modes that get no chains."""
+    largest = max(mode.share for mode in modes)
+    count = "1 more was" if len(modes) == 1 else f"{len(modes)} more were"
+    if largest > NEGLIGIBLE_MASS:
+        return f"{count} found and not drawn from before the run ended, with up to {largest:.1%} of the mass by ELBO."
+    return (
+        f"{count} found and left out: at most {largest:.0e} of the mass by ELBO, where {NEGLIGIBLE_MASS} is negligible."
+    )
 
 
 def _funnel(target: AbstractTarget, fit: FitResult | None, draws: Draws) -> str | None:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from monochord.errors import DataError, OptionError
+from monochord.gaussian import Gaussian
 from monochord.maps import ConditionalMap, map_arrays, map_from_arrays, mapped
 from monochord.metrics import metric_arrays, metric_from_arrays
 from monochord.sampling import Segment, Standpoint, Tuning
@@ -90,6 +91,16 @@ def standpoint_of(tree) -> Standpoint:
     )  # fmt: skip
 
 
+def heaviest_mode(tree) -> Gaussian | None:
+    """Mean and metric of the heaviest mode of a run over modes; None for another run, and where its metric lies along a map."""
+    if "modes" not in tree.children or int(tree["modes"].attrs["along_maps"]):
+        return None
+    state = tree["modes"].to_dataset()
+    prefix = "metric_0_"
+    arrays = {str(n).removeprefix(prefix): state[n].values for n in state.data_vars if str(n).startswith(prefix)}
+    return Gaussian(state["center"].values[0], metric_from_arrays(json.loads(state.attrs["metrics"])[0], arrays))
+
+
 def _check_whole(tree) -> None:
     """**Raises** `OptionError` for anything but a result that holds all that a run needs to go on."""
     if isinstance(tree, str | os.PathLike):
@@ -104,6 +115,11 @@ def _check_whole(tree) -> None:
         raise OptionError(
             f"this result holds no group `{missing[0]}`: its store was given `keep=` or `thin=`, and holds a part of the run. A longer "
             "run is judged on all its draws. Sample anew without them, or with a larger `target_ess=` or `draws=`."
+        )
+    if "modes" in getattr(tree, "children", {}):
+        raise OptionError(
+            "this result holds draws of several modes, mixed by their weights: no chain stands anywhere from which it could go on. Sample "
+            "anew with a larger `target_ess=` or `draws=`."
         )
     raise OptionError(
         f"this result holds no group `{missing[0]}`. A run goes on from where its chains stand. Pass a result of "

@@ -7,7 +7,7 @@ import numpy as np
 
 from monochord import timing
 from monochord._arviz import add_unconstrained, to_datatree
-from monochord.advice import advice
+from monochord.advice import advice, modes_in_words
 from monochord.continuation import STATISTICS, add_map, add_standpoint, remember
 from monochord.fits import FitResult
 from monochord.maps import MappedTarget
@@ -19,8 +19,8 @@ from monochord.targets import AbstractTarget, HostTarget, constrain_draws, outpu
 TYPES = {"num_steps": np.int64, "diverging": bool}
 
 
-def to_output(target: AbstractTarget, segment: Segment, standpoint: Standpoint, attributes: dict[str, Any]):
-    """ArviZ DataTree of a run; see `attributes_of` for what `sample_stats.attrs` holds."""
+def to_output(target: AbstractTarget, segment: Segment, standpoint: Standpoint | None, attributes: dict[str, Any]):
+    """ArviZ DataTree of a run; see `attributes_of` for what `sample_stats.attrs` holds. Without `standpoint` it cannot go on."""
     chains, count, dim = segment.x.shape
     flat = constrain_draws(target, segment.x.reshape(chains * count, dim))
     posterior = {output_name(name): value.reshape(chains, count, *value.shape[1:]) for name, value in flat.items()}
@@ -33,8 +33,9 @@ def to_output(target: AbstractTarget, segment: Segment, standpoint: Standpoint, 
     dims = {output_name(name): axes for name, axes in labels.dims.items()}
     tree = to_datatree(posterior, sample_stats, data, attributes, labels.coords, dims)
     add_unconstrained(tree, target.to_unconstrained(segment.x), target.names)
-    add_standpoint(tree, standpoint)
-    add_map(tree, target.map if isinstance(target, MappedTarget) else None)
+    if standpoint is not None:
+        add_standpoint(tree, standpoint)
+        add_map(tree, target.map if isinstance(target, MappedTarget) else None)
     remember(tree, target)
     return tree
 
@@ -81,6 +82,7 @@ def attributes_of(
         "fit_status": fit.status.name if fit is not None else "none",
         "fit_verdict": fit.verdict if fit is not None else "no fit",
         "map": fit.map.named(target.names) if fit is not None and fit.map is not None else "none",
+        "modes": modes_in_words(fit),
         "elbo": _triple(fit and fit.elbo),
         "score_residual": _triple(fit and fit.score_residual),
         "pareto_k": _triple(fit and fit.pareto_k),

@@ -17,6 +17,7 @@ from monochord.fits import FitResult
 from monochord.gaussian import Gaussian
 from monochord.mapping import in_coordinates_of
 from monochord.metrics import Dense, DenseMetric
+from monochord.mixture import Asked, GivenUp, OneMode, kept_modes, possible_modes, sampled_by_modes
 from monochord.output import attributes_of, to_output
 from monochord.plan import SampleOptions, plan
 from monochord.progress import Reporter
@@ -26,6 +27,8 @@ from monochord.traces import add_traces
 if TYPE_CHECKING:
     from monochord.store import RunStore
 
+WITHOUT_WEIGHTS = "The fit found several modes, and their weights are not estimated."
+IN_A_STORE = "A run in a store goes on chain by chain; sample without `store=` for chains and weights by mode."
 CHECKPOINT_SECONDS = 1.0  # of a fit between checkpoints: each costs some milliseconds
 
 
@@ -56,6 +59,16 @@ def carried_out(target: AbstractTarget, request: Request, report: Reporter, stor
             target, ahead = in_coordinates_of(target, known), None
         starts = target.from_unconstrained(request.initial) if request.initial is not None else None
         gaussian = gaussian_of(known) if known is not None else unit_gaussian(target)
+        if store is None and starts is None and known is not None and len(possible_modes(known)) > 1:
+            try:
+                return _by_modes(target, known, request, report, cost, note)
+            except OneMode as found:
+                cost, known = cost + found.cost, dataclasses.replace(known, modes=found.modes)
+            except GivenUp as given_up:
+                cost, note = cost + given_up.cost, f"{note} {WITHOUT_WEIGHTS} {given_up}".strip()
+                report.note(note)
+        elif store is not None and len(kept_modes(known)) > 1:
+            note = f"{note} {WITHOUT_WEIGHTS} {IN_A_STORE}".strip()
         settings, first_metric, believed = plan(
             target.names, known, gaussian, options, starts is not None, store is None
         )
@@ -85,6 +98,13 @@ def carried_out(target: AbstractTarget, request: Request, report: Reporter, stor
         return add_traces(to_output(target, drawn.segment, drawn.standpoint, describe(drawn)), known, drawn.warmup)
     archive.finish(drawn, describe(drawn))
     return None
+
+
+def _by_modes(target, known: FitResult, request: Request, report, cost: Cost, note: str):
+    """The run with chains for each mode. **Raises** `GivenUp`."""
+    looks_for_map = request.fit is None and request.options.metric == "auto"
+    asked = Asked(request.options, request.seed, looks_for_map, request.metric_name, note)
+    return sampled_by_modes(target, known, asked, report, lambda found: found | {"call": _call(request, False)}, cost)
 
 
 def _makes_fit(request: Request, store) -> bool:

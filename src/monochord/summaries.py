@@ -12,7 +12,9 @@ HEADINGS = ["", "mean", "sd", "3 %", "97 %", "bulk ESS", "tail ESS", "R̂"]  # o
 
 
 class Summary(list[SummaryRow]):
-    """A list of `SummaryRow` that prints as a table; of many rows, the first of each quantity."""
+    """A list of `SummaryRow` that prints as a table; of many rows, the first of each quantity. `notes` stand below it."""
+
+    notes: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         quantities: dict[str, list[SummaryRow]] = {}
@@ -26,7 +28,7 @@ class Summary(list[SummaryRow]):
         lines = _in_columns([HEADINGS, *map(_cells, shown)])
         if len(quantities) > MOST_PRINTED:
             left.append(f"{len(quantities) - MOST_PRINTED:,} quantities")
-        return "\n".join([*lines, *([f"not shown: {', '.join(left)}"] if left else [])])
+        return "\n".join([*lines, *([f"not shown: {', '.join(left)}"] if left else []), *self.notes])
 
 
 def summary(data) -> Summary:
@@ -37,7 +39,10 @@ def summary(data) -> Summary:
     **Raises** `OptionError` for a path: the result itself is wanted.
     """
     check_no_path("summary", data)
-    return Summary(summary_rows(data["posterior"].to_dataset()))
+    found = Summary(summary_rows(data["posterior"].to_dataset()))
+    if "modes" in getattr(data, "children", {}):
+        found.notes = (str(data["sample_stats"].attrs["modes"]),)
+    return found
 
 
 def doubts(data, rows: list[SummaryRow]) -> list[str]:
@@ -86,6 +91,8 @@ def _found(data, rows) -> list[tuple[str, bool]]:
                 False,
             )
         )
+    if "modes" in getattr(data, "children", {}):
+        found += _of_weights(data["modes"].to_dataset(), ESS_LIMIT * min(num_chains, 4))
     divergences = int(data["sample_stats"]["diverging"].sum())
     if divergences:
         found.append(
@@ -103,6 +110,23 @@ def _found(data, rows) -> list[tuple[str, bool]]:
     if attrs.get("fit_verdict", attrs["verdict"]) != attrs["verdict"]:
         found.append((json.loads(attrs["reasons"])[0], False))
     return found
+
+
+def _of_weights(modes, enough: float | int) -> list[tuple[str, bool]]:
+    """Doubts about the weights of modes: not estimated, or known less well than the ESS lets on.
+
+    The ESS takes the mode of a draw for chance; that a draw's mode has the variance W(1 − W), and the weight itself an error.
+    """
+    weight, error = (modes[name].values[modes["is_kept"].values] for name in ("weight", "standard_error"))
+    if len(weight) < 2:
+        return []
+    if not all(math.isfinite(value) for value in error):
+        return [("The weights of the modes are rough: their ELBO shares. Sample to the end.", True)]
+    worth = min((w * (1.0 - w) / e**2 for w, e in zip(weight, error, strict=True) if e > 0), default=math.inf)
+    if worth >= enough:
+        return []
+    text = f"The weights of the modes are known as well as from {worth:.0f} independent draws (below {enough}), whatever the ESS says"
+    return [(f"{text}: averages over modes are rough. Ask for a larger `target_ess`.", False)]
 
 
 def _limit(row: SummaryRow, num_chains: int) -> float:

@@ -72,6 +72,8 @@ def summary(tree, rows, doubts, gradients_check: int) -> None:
         f"acceptance {float(tree['sample_stats']['acceptance_rate'].mean()):.2f}\n"
         f"kernel {attrs['kernel']}: {attrs['kernel_reason']}"
     )
+    if attrs.get("modes", "none") != "none":
+        print(f"modes: {attrs['modes']}")
     if attrs["fit_note"]:
         print(attrs["fit_note"])
     stages = {"check": gradients_check}

@@ -11,6 +11,7 @@ from monochord.arrays import Key
 from monochord.cost import Cost
 from monochord.estimate import Estimate
 from monochord.gaussian import Gaussian
+from monochord.metrics import AbstractMetric
 from monochord.targets import AbstractTarget, Evaluations
 
 
@@ -41,13 +42,16 @@ class Scored:
 
 @dataclasses.dataclass(frozen=True)
 class Mode:
-    """A place where starts ended, apart from the others: its centre (unconstrained), the ELBO of a Gaussian there, and
-    its share of the mass as far as the ELBOs tell.
+    """A place where starts ended, apart from the others: its centre (unconstrained), the ELBO of a Gaussian there,
+    its share of the mass as far as the ELBOs tell, and that Gaussian's metric and score residual (None in files of older versions,
+    the residual also where a search ended before it knew any curvature: the metric is then a guess).
     """
 
     mean: np.ndarray
     elbo: Estimate
     share: float = 1.0
+    metric: AbstractMetric | None = None
+    residual: Estimate | None = None
 
 
 @dataclasses.dataclass(frozen=True)

@@ -68,7 +68,13 @@ def _head(fit: FitResult, arrays: dict[str, np.ndarray]) -> dict[str, Any]:
     if fit.draws is not None:
         arrays |= {f"draws.{name}": value for name, value in fit.draws._asdict().items()}
     head["has_draws"] = fit.draws is not None
-    head["modes"] = [{"elbo": _estimate_json(mode.elbo), "share": number_json(mode.share)} for mode in fit.modes]
+    head["modes"] = [
+        {
+            "elbo": _estimate_json(mode.elbo), "share": number_json(mode.share), "residual": _estimate_json(mode.residual),
+            "metric": mode.metric and _put_metric(f"mode{i}.metric", mode.metric, arrays),
+        }
+        for i, mode in enumerate(fit.modes)
+    ]  # fmt: skip
     arrays |= {f"mode{i}.mean": np.asarray(mode.mean, np.float64) for i, mode in enumerate(fit.modes)}
     head["choices"] = [_choice_json(i, choice, fit, arrays) for i, choice in enumerate(fit.choices)]
     head["trace"] = [_step_json(info) for info in fit.trace]
@@ -156,7 +162,11 @@ def _fit_from(archive: ArchiveReader) -> FitResult:
         judgement=Verdict(head["verdict"], tuple(map(str, head["reasons"]))),
         trace=tuple(_step(record) for record in head["trace"]),
         modes=tuple(
-            Mode(archive.array(f"mode{i}.mean", (dim,)), _sure_estimate(mode["elbo"]), _float(mode["share"]))
+            Mode(
+                archive.array(f"mode{i}.mean", (dim,)), _sure_estimate(mode["elbo"]), _float(mode["share"]),
+                _metric(archive, f"mode{i}.metric", mode["metric"], dim) if mode.get("metric") else None,
+                _estimate(mode.get("residual")),
+            )
             for i, mode in enumerate(head["modes"])
         ),
         choices=tuple(_choice(archive, i, record, gaussian, dim) for i, record in enumerate(head["choices"])),

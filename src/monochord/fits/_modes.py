@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from monochord.fits import _lbfgs
-from monochord.fits._base import Mode
+from monochord.fits._base import Mode, Scored
 from monochord.targets import AbstractTarget, Evaluations, evaluate
 
 BRIDGE = np.linspace(0.0, 1.0, 7)[1:-1]  # interior points of a line
@@ -80,6 +80,12 @@ def grouped(
         groups.append([first, *(search for search, dip in zip(others, apart, strict=True) if not dip)])
         waiting = [search for search, dip in zip(others, apart, strict=True) if dip]
     return groups, spent
+
+
+def mode_at(found: Scored, has_curvature: bool) -> Mode:
+    """The mode that `found` describes. Where its search knew no curvature, its residual says nothing of what the ELBO misses."""
+    residual = found.residual if has_curvature else None
+    return Mode(np.asarray(found.gaussian.mean), found.elbo, metric=found.gaussian.metric, residual=residual)
 
 
 def with_shares(modes: Sequence[Mode]) -> tuple[Mode, ...]:

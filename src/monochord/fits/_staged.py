@@ -28,11 +28,11 @@ import equinox as eqx
 import numpy as np
 
 from monochord.arrays import Key, host_generator
-from monochord.fits._base import AbstractFit, FitStatus, Mode, Scored, StepInfo
+from monochord.fits._base import AbstractFit, FitStatus, Scored, StepInfo
 from monochord.fits._krylov import enriched
 from monochord.fits._laplace import laplace_like
 from monochord.fits._linear import is_linear, points_around, points_between, regressed
-from monochord.fits._modes import grouped, thinned, with_shares
+from monochord.fits._modes import grouped, mode_at, thinned, with_shares
 from monochord.fits._rules import (
     RUNAWAY,
     buffer_length,
@@ -169,18 +169,18 @@ class Staged(AbstractFit):
             state = spend(state, points)
         best, buffer, modes = None, (), []
         for group in groups:
-            highest = None
+            highest, has_curvature = None, False
             for search in group[: 2 if group is groups[0] else 1]:
                 gaussian = laplace_like(family, search)
                 points = antithetic_batch(target, gaussian, rng, CANDIDATE_PAIRS)
                 state = spend(state, points)
                 candidate = scored(gaussian, points)
                 if highest is None or not candidate.elbo.value <= highest.elbo.value:
-                    highest = candidate
+                    highest, has_curvature = candidate, bool(search.pairs)
                 if best is None or not candidate.elbo.value <= best.elbo.value:
                     best, buffer = candidate, (points.take(points.finite()),)
             if highest is not None and np.isfinite(highest.elbo.value):
-                modes.append(Mode(np.asarray(highest.gaussian.mean), highest.elbo))
+                modes.append(mode_at(highest, has_curvature))
         state = dataclasses.replace(state, modes=with_shares(modes) if len(modes) > 1 else ())
         assert best is not None  # a search always ends somewhere
         poor = not best.residual.value < POOR_RESIDUAL

@@ -9,7 +9,7 @@ import numpy as np
 from monochord import pipeline
 from monochord._arviz import SummaryRow
 from monochord.arguments import gaussian_of
-from monochord.continuation import GROUP, along_its_map, standpoint_of
+from monochord.continuation import GROUP, along_its_map, heaviest_mode, standpoint_of
 from monochord.diagnosis import FUNNEL_NOTE
 from monochord.errors import MonochordError
 from monochord.fits import FitResult, StepInfo
@@ -121,11 +121,14 @@ def gather(
 
 
 def _gaussian(data, fit: FitResult | None, missing: dict[str, str], there: AbstractTarget | None) -> Gaussian | None:
-    """The metric that the run ended with, about the mean of its draws; without draws, the fit."""
+    """The metric that the run ended with, about the mean of its draws; over modes those of the heaviest; without draws, the fit."""
     if data is not None and GROUP in data.children and "unconstrained_posterior" in data.children:
         x = np.asarray(data["unconstrained_posterior"]["x"].values, np.float64)
         x = there.from_unconstrained(x) if there is not None else x
         return Gaussian(x.mean((0, 1)), standpoint_of(data).tunings[0].metric)
+    mode = heaviest_mode(data) if data is not None else None
+    if mode is not None:
+        return mode
     if fit is not None:
         return _tried("spectrum", missing, lambda: gaussian_of(fit))
     missing["spectrum"] = missing["orbits"] = (

@@ -65,6 +65,8 @@ def facts(material: Material) -> list[tuple[str, str]]:
         ("Divergences", f"{int(stats['diverging'].sum()):,} of {stats['diverging'].size:,}"),
         ("Kernel", f"{attributes.get('kernel', 'unknown')}: {attributes.get('kernel_reason', '')}"),
     ]  # fmt: skip
+    if attributes.get("modes", "none") != "none":
+        found.append(("Modes", str(attributes["modes"])))
     for name, words in (
         ("score_residual", "Score residual of the fit"),
         ("posterior_residual", "… over the run's own draws"),

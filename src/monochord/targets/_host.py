@@ -64,6 +64,17 @@ class HostModel:
     def __hash__(self):
         return hash(HostModel)
 
+    def with_term(self, term: Callable) -> "HostModel":
+        """A model like this one with `term(x)`, a value and its gradient, added to the log density where that is finite."""
+        both = self._both
+
+        def sum_of_both(x):
+            value, score = both(x)
+            more, pull = term(x)
+            return value + more, np.asarray(score, np.float64) + pull
+
+        return HostModel(self.name, sum_of_both, self._quantities, self.reported, None, self._rejects, self.parallel)
+
     def functions(self) -> list[Callable]:
         """Python functions among those given, taken out of the partial functions around them."""
         found: list[Callable] = []
