@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from monochord.errors import DataError, OptionError
-from monochord.maps import ConditionalMap, map_arrays, map_from_arrays, mapped
+from monochord.maps import AbstractMap, map_arrays, map_from_arrays, mapped
 from monochord.metrics import metric_arrays, metric_from_arrays
 from monochord.sampling import Segment, Standpoint, Tuning
 from monochord.spectra import WIDE
@@ -111,7 +111,7 @@ def _check_whole(tree) -> None:
     )
 
 
-def add_map(tree, along: ConditionalMap | None) -> None:
+def add_map(tree, along: AbstractMap | None) -> None:
     """Keep the map of the run, where it has one, beside its standpoint."""
     import xarray
 

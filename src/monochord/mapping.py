@@ -17,12 +17,15 @@ from monochord.cost import Cost
 from monochord.errors import ModelError
 from monochord.estimate import Estimate
 from monochord.fits import FitResult, FitStatus
-from monochord.maps import Parents, couplings, learned_map, mapped
+from monochord.gaussian import Gaussian
+from monochord.maps import AbstractMap, Parents, couplings, learned_map, mapped, radial_map
+from monochord.metrics import identity_metric
 from monochord.sampling import moved_points
 from monochord.spectra import cost_functional
-from monochord.spectra._verdict import START_RESIDUAL
+from monochord.spectra._verdict import START_RESIDUAL, WIDE_RADIUS
 from monochord.targets import AbstractTarget, HostTarget, evaluate, idle_lanes
 
+RADIUS = 10  # its keys stand apart from those of rounds
 MAX_ROUNDS = 2  # the second learns from draws that have been where the first could not go
 CLEARLY = 3.0  # joint standard errors of the ELBOs
 WORTH = 0.3  # nats: less is no reason for another set of coordinates
@@ -81,6 +84,16 @@ def wants_map(fit: FitResult) -> bool:
     return fit.verdict == "start only" and (turns_over and _leaves_much(fit) or nearly_refused and is_firm)
 
 
+def wants_radius(fit: FitResult) -> bool:
+    """Whether a fit that came to an end doubts itself and may have heavy tails: they were seen along rays, or not looked for.
+
+    They are looked for where the residual is small, and fits with light tails are then left alone.
+    """
+    if fit.status not in FINISHED or fit.draws is None or fit.gaussian is None or fit.verdict == "trust":
+        return False
+    return fit.radial_spread is None or fit.radial_spread.value > WIDE_RADIUS
+
+
 def _leaves_much(fit: FitResult) -> bool:
     residual, worst = fit.score_residual, fit.worst_coordinate
     if residual is None or residual.value > MATTERS:
@@ -97,9 +110,47 @@ def with_map(
     Without structure in the points the linear fit comes back as it is, and so does that of a host target, whose functions
     lie outside JAX.
     """
-    if not wants_map(linear) or linear.gaussian is None or isinstance(target, HostTarget):
+    if linear.gaussian is None or isinstance(target, HostTarget):
         return linear
-    best, latest, cost = linear, linear, linear.cost
+    best, cost = _along_radius(fold_key(key, RADIUS), target, linear, algorithm, callback)
+    if best is linear and wants_map(linear):
+        best, spent = _along_conditionals(key, target, linear, algorithm, callback)
+        cost = cost + spent
+    return dataclasses.replace(best, cost=cost)
+
+
+def _along_radius(key: Key, target, linear: FitResult, algorithm, callback) -> tuple[FitResult, Cost]:
+    """The fit along the map of a Student-t, if one explains the scores and that fit is better, or `linear`; and the cost.
+
+    In the coordinates of such a map the target is close to a standard Gaussian: the fit begins there, without a search.
+    """
+    along = _radial(linear) if wants_radius(linear) and isinstance(algorithm, fits.Staged) else None
+    if along is None:
+        return linear, linear.cost
+    standard = Gaussian(np.zeros(along.dim), identity_metric(along.dim))
+    begun = dataclasses.replace(algorithm, start=standard)
+    found, cost = _fitted(key, target, along, begun, callback, max(DEAR * linear.cost.gradients, LEAST))
+    cost = linear.cost + cost
+    if found is None:
+        return linear, cost
+    pays, spent = is_better(fold_key(key, MAX_ROUNDS), target, found, linear)
+    return (found if pays else linear), cost + spent
+
+
+def _radial(fit: FitResult):
+    """`radial_map`; no map where its regressions fail."""
+    assert fit.gaussian is not None and fit.draws is not None
+    try:
+        with np.errstate(all="ignore"):
+            return radial_map(fit.gaussian, fit.draws)
+    except np.linalg.LinAlgError:
+        return None
+
+
+def _along_conditionals(key: Key, target, linear: FitResult, algorithm, callback) -> tuple[FitResult, Cost]:
+    """The best of `linear` and fits along learned conditional maps, and what those cost."""
+    assert linear.gaussian is not None
+    best, latest, cost = linear, linear, Cost()
     points, known, coupling = linear.draws, None, None
     for number in range(MAX_ROUNDS):
         learned = _learned(latest, points, coupling, known)
@@ -109,16 +160,12 @@ def with_map(
         if _is_partial(linear, parents) or (known is not None and not _adds(parents, known)):
             break
         known = parents
-        try:
-            latest = fits.run(
-                fold_key(key, number), mapped(target, along), algorithm, callback=callback,
-                checkpoint=_limited(max(DEAR * linear.cost.gradients, LEAST)),
-            )  # fmt: skip
-        except _TooDear as ended:
-            cost = cost + ended.cost
+        allowed = max(DEAR * linear.cost.gradients, LEAST)
+        found, spent = _fitted(fold_key(key, number), target, along, algorithm, callback, allowed)
+        cost = cost + spent
+        if found is None:
             break
-        cost = cost + latest.cost
-        latest = dataclasses.replace(latest, map=along)
+        latest = found
         pays, spent = is_better(fold_key(key, MAX_ROUNDS + number), target, latest, best)
         cost = cost + spent
         if not pays:
@@ -129,7 +176,16 @@ def with_map(
         coupling = couplings(linear.gaussian)
         points = evaluate(target, along.place(latest.draws.x))
         cost = cost + Cost(len(points.x), idle_lanes(len(points.x)))
-    return dataclasses.replace(best, cost=cost)
+    return best, cost
+
+
+def _fitted(key: Key, target, along: AbstractMap, algorithm, callback, allowed) -> tuple[FitResult | None, Cost]:
+    """The fit in the coordinates of a map, None where it cost more than `allowed`; and what it cost."""
+    try:
+        found = fits.run(key, mapped(target, along), algorithm, callback=callback, checkpoint=_limited(allowed))
+    except _TooDear as ended:
+        return None, ended.cost
+    return dataclasses.replace(found, map=along), found.cost
 
 
 def _limited(most: float | int) -> Callable[[fits.Checkpoint], None]:

@@ -1,16 +1,23 @@
 """Past what a linear metric can do: smooth bijections in whose coordinates a target is closer to Gaussian."""
 
-from monochord.maps._conditional import ConditionalMap, map_arrays, map_from_arrays
+from monochord.maps._arrays import map_arrays, map_from_arrays
+from monochord.maps._base import AbstractMap
+from monochord.maps._conditional import ConditionalMap
+from monochord.maps._elliptical import radial_map
 from monochord.maps._learn import Parents, couplings, learned_map
+from monochord.maps._radial import RadialMap
 from monochord.maps._target import MappedTarget, mapped
 
 __all__ = [
+    "AbstractMap",
     "ConditionalMap",
     "MappedTarget",
     "Parents",
+    "RadialMap",
     "couplings",
     "learned_map",
     "map_arrays",
     "map_from_arrays",
     "mapped",
+    "radial_map",
 ]
