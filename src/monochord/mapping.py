@@ -18,14 +18,14 @@ from monochord.errors import ModelError
 from monochord.estimate import Estimate
 from monochord.fits import FitResult, FitStatus
 from monochord.gaussian import Gaussian
-from monochord.maps import AbstractMap, Parents, couplings, learned_map, mapped, radial_map
-from monochord.metrics import identity_metric
+from monochord.maps import AbstractMap, Parents, SliceTarget, block_map, couplings, learned_map, mapped, radial_map
+from monochord.metrics import DenseMetric, identity_metric
 from monochord.sampling import moved_points
 from monochord.spectra import cost_functional
 from monochord.spectra._verdict import START_RESIDUAL, WIDE_RADIUS
 from monochord.targets import AbstractTarget, HostTarget, evaluate, idle_lanes
 
-RADIUS = 10  # its keys stand apart from those of rounds
+RADIUS, BLOCKS = 10, 20  # their keys stand apart from those of rounds
 MAX_ROUNDS = 2  # the second learns from draws that have been where the first could not go
 CLEARLY = 3.0  # joint standard errors of the ELBOs
 WORTH = 0.3  # nats: less is no reason for another set of coordinates
@@ -50,6 +50,7 @@ STRAIGHTENED = (
 # A map's fit may cost that share of what the linear one did, and always so many gradients: funnels, Rosenbrock's pairs and centred
 # eight schools need less than 2,000, and one that goes on (slopes without centring: 10,000) has come to nothing
 DEAR, LEAST = 0.5, 3_000
+EXACT = 1e-6  # unexplained share of a coordinate's score: regressions of what is of their form leave 1e-12 and less
 FINISHED = (FitStatus.converged, FitStatus.settled)
 RANK = ("do not use", "start only", "trust")
 
@@ -94,6 +95,15 @@ def wants_radius(fit: FitResult) -> bool:
     return fit.radial_spread is None or fit.radial_spread.value > WIDE_RADIUS
 
 
+def wants_blocks(fit: FitResult) -> bool:
+    """Whether a fit asks for a map of blocks: where it asks for a map, and where one coordinate stands out whose curvature was not looked at."""
+    if wants_map(fit):
+        return True
+    if fit.status not in FINISHED or fit.verdict != "start only" or fit.draws is None or fit.worst_coordinate is None:
+        return False
+    return fit.indefinite_share is None and fit.worst_coordinate[1].value > MATTERS_COORDINATE
+
+
 def _leaves_much(fit: FitResult) -> bool:
     residual, worst = fit.score_residual, fit.worst_coordinate
     if residual is None or residual.value > MATTERS:
@@ -116,6 +126,9 @@ def with_map(
     if best is linear and wants_map(linear):
         best, spent = _along_conditionals(key, target, linear, algorithm, callback)
         cost = cost + spent
+    if best is linear and wants_blocks(linear):
+        best, spent = _along_blocks(fold_key(key, BLOCKS), target, linear, algorithm, callback)
+        cost = cost + spent
     return dataclasses.replace(best, cost=cost)
 
 
@@ -124,7 +137,7 @@ def _along_radius(key: Key, target, linear: FitResult, algorithm, callback) -> t
 
     In the coordinates of such a map the target is close to a standard Gaussian: the fit begins there, without a search.
     """
-    along = _radial(linear) if wants_radius(linear) and isinstance(algorithm, fits.Staged) else None
+    along = _found(radial_map, linear) if wants_radius(linear) and isinstance(algorithm, fits.Staged) else None
     if along is None:
         return linear, linear.cost
     standard = Gaussian(np.zeros(along.dim), identity_metric(along.dim))
@@ -137,12 +150,78 @@ def _along_radius(key: Key, target, linear: FitResult, algorithm, callback) -> t
     return (found if pays else linear), cost + spent
 
 
-def _radial(fit: FitResult):
-    """`radial_map`; no map where its regressions fail."""
+def _along_blocks(key: Key, target, linear: FitResult, algorithm, callback) -> tuple[FitResult, Cost]:
+    """The fit along the map of blocks, where one is found and is better, or `linear`; and what it costs.
+
+    The blocks are standard Gaussian given the rest. What is fitted is the rest alone, with the blocks held at zero: the mean residual of
+    all coordinates would call a fit good whose few hyperparameters are far off. Where the blocks are Gaussian to rounding, what is left is as
+    hard as the marginal of the rest, which every sampler must cross: no cost is predicted then, and a clear gain in ELBO is enough.
+    """
+    best, cost, points, is_exact = None, Cost(), None, False
+    for number in range(MAX_ROUNDS):
+        along = _found(block_map, linear, points)
+        if along is None or _leaves_out(linear, along.num_moved + len(along.scale_drivers) + len(along.drivers)):
+            break
+        found, spent = _along_block(fold_key(key, 2 * number), target, along, algorithm, callback, linear)
+        cost = cost + spent
+        if found is None or found.draws is None or found.elbo is None:
+            break
+        if best is None or best.elbo is None or found.elbo.value > best.elbo.value:
+            best, is_exact = found, _is_exact(found, along.left)
+        if is_exact or number + 1 == MAX_ROUNDS:
+            break
+        points = evaluate(target, along.place(found.draws.x))
+        cost = cost + Cost(len(points.x), idle_lanes(len(points.x)))
+    if best is None:
+        return linear, cost
+    if is_exact and best.verdict == linear.verdict == "start only":
+        return (best if _gains(best, linear) else linear), cost
+    pays, spent = is_better(fold_key(key, 2 * MAX_ROUNDS), target, best, linear)
+    return (best if pays else linear), cost + spent
+
+
+def _along_block(key: Key, target, along, algorithm, callback, linear) -> tuple[FitResult | None, Cost]:
+    """The fit of the coordinates in no block, and standard Gaussians of the others; None where it comes to nothing; and its cost."""
+    there, free = mapped(target, along), along.left
+    allowed = max(DEAR * linear.cost.gradients, LEAST)
+    rest, cost = _run(fold_key(key, 0), SliceTarget.of(there, free), algorithm, callback, allowed)
+    if rest is None or rest.status not in FINISHED or rest.gaussian is None:
+        return None, cost
+    given = fits.Given(_with_standard(rest.gaussian, free, along.dim))
+    found, spent = _fitted(fold_key(key, 1), target, along, given, callback, allowed)
+    return (None if found is None else dataclasses.replace(found, status=rest.status)), cost + spent
+
+
+def _is_exact(fit: FitResult, free: np.ndarray) -> bool:
+    """Whether the coordinates but `free` are independent standard Gaussians to rounding: then only the marginal of `free` is left."""
+    assert fit.gaussian is not None
+    if fit.draws is None or not np.all(fit.draws.finite()):
+        return False
+    residuals = fits.coordinate_residuals(fit.gaussian, fit.draws).mean(0)
+    return bool(np.max(np.delete(residuals, free), initial=0.0) < EXACT)
+
+
+def _gains(fit: FitResult, than: FitResult) -> bool:
+    """Whether the ELBO is clearly higher."""
+    assert fit.elbo is not None and than.elbo is not None
+    noise = CLEARLY * np.hypot(fit.elbo.standard_error, than.elbo.standard_error)
+    return bool(fit.elbo.value - than.elbo.value > max(WORTH, noise))
+
+
+def _with_standard(gaussian: Gaussian, free: np.ndarray, dim: int) -> Gaussian:
+    """`gaussian` at the coordinates `free`, and a standard one of all others."""
+    mean, covariance = np.zeros(dim), np.eye(dim)
+    mean[free] = gaussian.mean
+    covariance[np.ix_(free, free)] = gaussian.metric.dense()
+    return Gaussian(mean, DenseMetric.from_covariance(covariance))
+
+
+def _found(learn: Callable, fit: FitResult, *points):
+    """What `learn` makes of the draws of a fit; no map where its regressions fail."""
     assert fit.gaussian is not None and fit.draws is not None
     try:
         with np.errstate(all="ignore"):
-            return radial_map(fit.gaussian, fit.draws)
+            return learn(fit.gaussian, fit.draws, *points)
     except np.linalg.LinAlgError:
         return None
 
@@ -181,11 +260,16 @@ def _along_conditionals(key: Key, target, linear: FitResult, algorithm, callback
 
 def _fitted(key: Key, target, along: AbstractMap, algorithm, callback, allowed) -> tuple[FitResult | None, Cost]:
     """The fit in the coordinates of a map, None where it cost more than `allowed`; and what it cost."""
+    found, cost = _run(key, mapped(target, along), algorithm, callback, allowed)
+    return (None if found is None else dataclasses.replace(found, map=along)), cost
+
+
+def _run(key: Key, target, algorithm, callback, allowed) -> tuple[FitResult | None, Cost]:
     try:
-        found = fits.run(key, mapped(target, along), algorithm, callback=callback, checkpoint=_limited(allowed))
+        found = fits.run(key, target, algorithm, callback=callback, checkpoint=_limited(allowed))
     except _TooDear as ended:
         return None, ended.cost
-    return dataclasses.replace(found, map=along), found.cost
+    return found, found.cost
 
 
 def _limited(most: float | int) -> Callable[[fits.Checkpoint], None]:
@@ -211,10 +295,15 @@ def _is_partial(linear: FitResult, parents: dict[int, Parents]) -> bool:
 
     Trouble then sits in a few coordinates, and a map that takes only some of the others off them moves it elsewhere.
     """
+    driving = {j for own in parents.values() for j in (*own.scale, *own.curved)}
+    return _leaves_out(linear, len(driving | set(parents)))
+
+
+def _leaves_out(linear: FitResult, count: int) -> bool:
+    """Whether a map of `count` coordinates and drivers of theirs is too little of such a target."""
     if linear.verdict != "start only" or linear.score_residual is None or linear.score_residual.value > MATTERS:
         return False
-    driving = {j for own in parents.values() for j in (*own.scale, *own.curved)}
-    return len(driving | set(parents)) < MOST * len(linear.names)
+    return count < MOST * len(linear.names)
 
 
 def _adds(parents: dict[int, Parents], known: dict[int, Parents]) -> bool:
@@ -249,9 +338,9 @@ def is_better(key: Key, target: AbstractTarget, fit: FitResult, than: FitResult)
 
 
 def _is_straightened(fit: FitResult, than: FitResult) -> bool:
-    """Whether the curvature turned over at nearly all draws of `than`, and does so no more."""
+    """Whether the curvature turned over at nearly all draws of `than`, and does so no more, or no score left asks for a look."""
     now, then = fit.indefinite_share, than.indefinite_share
-    return now is not None and then is not None and then.value >= MANY_INDEFINITE and now.value < STRAIGHTENED
+    return then is not None and then.value >= MANY_INDEFINITE and (now is None or now.value < STRAIGHTENED)
 
 
 def _is_cheaper(key: Key, target: AbstractTarget, fit: FitResult, than: FitResult) -> tuple[bool, Cost]:

@@ -21,13 +21,13 @@ from monochord.fits._base import AbstractFitState, FitStatus, Mode, Repairs, Sco
 from monochord.fits._run import FitResult
 from monochord.fits._structure import MetricChoice
 from monochord.gaussian import Gaussian
-from monochord.maps import AbstractMap, RadialMap, map_arrays, map_from_arrays
+from monochord.maps import AbstractMap, BlockMap, RadialMap, map_arrays, map_from_arrays
 from monochord.metrics import AbstractMetric, metric_arrays, metric_from_arrays
 from monochord.spectra import Verdict
 from monochord.targets import Evaluations
 
 FORMAT, VERSION = "monochord-fit", 1
-CONDITIONAL, RADIAL = "conditional", "radial"  # kinds of maps
+CONDITIONAL, RADIAL, BLOCK = "conditional", "radial", "block"  # kinds of maps
 MAP_ROWS = ("center", "unit", "offset", "log_scale", "other_place", "other_log_scale")
 MAP_TABLES = ("location", "curvature", "scale", "other_scale")
 ESTIMATES = ("elbo", "score_residual", "pareto_k", "indefinite_share", "radial_spread", "gain_over_identity")
@@ -90,6 +90,8 @@ def _put_map(along: AbstractMap, arrays: dict[str, np.ndarray]) -> dict[str, Any
     arrays |= {f"map.{name}": value for name, value in parts.items()}
     if isinstance(along, RadialMap):
         return {"kind": RADIAL, "metric": metric_arrays(along.metric)[0]}
+    if isinstance(along, BlockMap):
+        return {"kind": BLOCK}
     return {"kind": CONDITIONAL, "depth": int(np.asarray(depth))}
 
 
@@ -200,10 +202,11 @@ def _map(archive: ArchiveReader, record: Mapping[str, Any] | None, dim: int) -> 
         if not 0.0 < degrees < np.inf:
             raise DataError(f"`{archive.path}` is damaged: its map has {degrees} degrees of freedom.")
         return RadialMap.student(mean, metric, float(archive.array("map.log_scale", ())), degrees)
+    if record["kind"] == BLOCK:
+        return _block_map(archive, dim)
     if record["kind"] != CONDITIONAL:
-        raise DataError(
-            f"`{archive.path}` is damaged: the map kind {record['kind']!r} is not {CONDITIONAL} or {RADIAL}."
-        )
+        kinds = ", ".join((CONDITIONAL, RADIAL, BLOCK))
+        raise DataError(f"`{archive.path}` is damaged: the map kind {record['kind']!r} is none of {kinds}.")
     drivers = archive.array("map.drivers", (dim, None), np.int64)
     rows = {name: archive.array(f"map.{name}", (dim,)) for name in MAP_ROWS}
     tables = {name: archive.array(f"map.{name}", drivers.shape) for name in MAP_TABLES}
@@ -211,6 +214,21 @@ def _map(archive: ArchiveReader, record: Mapping[str, Any] | None, dim: int) -> 
     if np.any((drivers < 0) | (drivers >= dim)) or np.any((level < 0) | (level > depth)):
         raise DataError(f"`{archive.path}` is damaged: its map leans on coordinates or levels that are not there.")
     return map_from_arrays({"drivers": drivers, "level": level, **rows, **tables, "depth": np.asarray(depth)})
+
+
+def _block_map(archive: ArchiveReader, dim: int) -> AbstractMap:
+    members = archive.array("map.members", (None, None), np.int64)
+    places = {name: archive.array(f"map.{name}", (None,), np.int64) for name in ("scale_drivers", "drivers")}
+    exponents = archive.array("map.exponents", (None, len(places["scale_drivers"])))
+    shapes = {"precision": members.shape[1], "shift": 1 + len(places["drivers"])}
+    terms = {
+        name: archive.array(f"map.{name}", (len(exponents), *members.shape, last)) for name, last in shapes.items()
+    }
+    rows = {name: archive.array(f"map.{name}", (dim,)) for name in ("center", "unit")}
+    drives = np.concatenate(list(places.values()))
+    if np.any((members < 0) | (members > dim)) or np.any((drives < 0) | (drives >= dim)):
+        raise DataError(f"`{archive.path}` is damaged: its map leans on coordinates that are not there.")
+    return map_from_arrays({"members": members, **places, "exponents": exponents, **terms, **rows})
 
 
 def _choice(archive: ArchiveReader, index: int, record, gaussian: Gaussian | None, dim: int) -> MetricChoice:
