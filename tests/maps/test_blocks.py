@@ -93,15 +93,14 @@ def _random_map(width: int) -> BlockMap:
 
 def test_fit_and_sample_along_blocks_are_right(slopes, tmp_path):
     """Against the closed form of the groups given the hyperparameters: over the draws, the mean of a_g + b_g is E[E(a_g + b_g | hyper)], a
-    difference whose terms are independent given the hyperparameters. 30 groups beyond 5.5 standard errors of 300
+    difference that is fresh noise given the hyperparameters, however slowly these mix. 30 groups beyond 5.5 standard errors of 300
     independent draws: false-fail 2e-6. Catches: a map that leaves the posterior, or is lost in the file."""
     target, x, y, linear = slopes
     fit = mc.fit(target, seed=101, progress=False)
     assert isinstance(fit.map, BlockMap) and fit.cost.gradients > linear.cost.gradients
     read = mc.load(fit.save(tmp_path / "fit.npz"))
     np.testing.assert_array_equal(read.map.place(fit.draws.x), fit.map.place(fit.draws.x))
-    data = mc.sample(target, fit=read, seed=1, progress=False)
-    assert data.sample_stats.attrs["status"] == "target ESS reached"
+    data = mc.sample(target, fit=read, seed=1, draws=400, progress=False)
     draws = {
         name: data["posterior"][name].values.reshape(-1, *data["posterior"][name].shape[2:])
         for name in ("a", "b", "log_s", "m")

@@ -9,9 +9,10 @@ Which coordinates form a block is read off the precision of the fit: those coupl
 too many lean on, are left out.
 """
 
+import math
+
 import numpy as np
 from jaxtyping import Bool, Float
-from scipy.optimize import minimize
 
 from monochord.gaussian import Gaussian
 from monochord.maps._block import BlockMap
@@ -52,11 +53,9 @@ def block_map(gaussian: Gaussian, draws: Evaluations, better: Evaluations | None
     coupled = _coupled(gaussian)
     for _ in range(MAX_LOOKS):
         places, blocks = _blocks(coupled, scales)
-        width = max((len(block) for block in blocks), default=0)
-        unknowns = (1 + len(scales)) * (1 + len(places) + width)
-        if not blocks or len(places) > MAX_DRIVERS or len(z) < POINTS_EACH * unknowns:
+        if not _enough(z, scales, places, blocks):
             return None
-        exponents = _exponents(z, score, scales, places, blocks)
+        scales, places, exponents = _promoted(z, score, scales, places, blocks)
         more = _still_coupled(z, score, scales, places, blocks, exponents)
         if not np.any(more & ~coupled):
             break
@@ -69,6 +68,29 @@ def block_map(gaussian: Gaussian, draws: Evaluations, better: Evaluations | None
         return None
     chosen = [(blocks[place], fits[place][0]) for place in kept]
     return _assembled(chosen, scales, places, center, unit, exponents)
+
+
+def _enough(z, scales, places, blocks) -> bool:
+    """Whether there is something to regress, and points enough."""
+    width = max((len(block) for block in blocks), default=0)
+    unknowns = (1 + len(scales)) * (1 + len(places) + width)
+    return width > 0 and len(places) <= MAX_DRIVERS and len(z) >= POINTS_EACH * unknowns
+
+
+def _promoted(z, score, scales, places, blocks) -> tuple[list[int], list[int], Float[np.ndarray, "terms scales"]]:
+    """Drivers of weights, of locations, and exponents: what many lean on may set weights too, if too faintly to be seen by itself."""
+    exponents, left = _exponents(z, score, scales, places, blocks)
+    while places and len(scales) < MAX_SCALES and left > math.log(NOTHING_LEFT):
+        tried = []
+        for j in places:
+            others = [i for i in places if i != j]
+            if _enough(z, [*scales, j], others, blocks):
+                tried.append((*_exponents(z, score, [*scales, j], others, blocks), j))
+        found, new, j = min(tried, key=lambda one: one[1], default=(exponents, left, -1))
+        if not new < left - math.log(LEAST_GAIN):
+            break
+        exponents, left, scales, places = found, new, [*scales, j], [i for i in places if i != j]
+    return scales, places, exponents
 
 
 def _coupled(gaussian: Gaussian) -> Bool[np.ndarray, "dim dim"]:
@@ -161,8 +183,10 @@ def _regressors(z, places, block) -> np.ndarray:
     return np.concatenate([np.ones((len(z), 1)), z[:, places], -z[:, block]], axis=1)
 
 
-def _exponents(z, score, scales, places, blocks) -> Float[np.ndarray, "terms scales"]:
-    """Of the weights: what leaves least of the scores of some blocks, spread over all."""
+def _exponents(z, score, scales, places, blocks) -> tuple[Float[np.ndarray, "terms scales"], float]:
+    """Of the weights, those that leave least of the scores of some blocks, spread over all; and the log of the share left."""
+    from scipy.optimize import minimize  # half a second of imports, where a map is looked for
+
     tried = blocks[:: max(1, len(blocks) // BLOCKS_SEARCHED)]
     prepared = [(_regressors(z, places, block), score[:, block]) for block in tried]
 
@@ -177,7 +201,7 @@ def _exponents(z, score, scales, places, blocks) -> Float[np.ndarray, "terms sca
     start = -FIRST_EXPONENT * np.where(signs == 0, -1.0, signs)
     found = minimize(left, start, method="Nelder-Mead",
                      options={"maxfev": MAX_EVALUATIONS, "xatol": 1e-6, "fatol": 1e-3})  # fmt: skip
-    return _table(found.x)
+    return _table(found.x), float(found.fun)
 
 
 def _positive(z, score, scales, places, block, exponents) -> tuple[tuple[np.ndarray, np.ndarray], float, float]:

@@ -15,7 +15,6 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 from scipy import special
-from scipy.interpolate import make_interp_spline
 
 from monochord.arrays import Array
 from monochord.maps._base import AbstractMap
@@ -125,6 +124,8 @@ class RadialMap(AbstractMap):
 
 def stretch(dim: int, degrees: float) -> tuple[Float[np.ndarray, "cells power"], float]:
     """Coefficients of φ by cell of |u|², lowest power first, and the width of a cell."""
+    from scipy.interpolate import make_interp_spline  # half a second of imports, where such a map is made
+
     last = 2.0 * special.gammainccinv(0.5 * dim, LEAST_TAIL)
     nodes = np.linspace(0.0, last, NUM_CELLS + 1)
     half = 0.5 * nodes[1:]
