@@ -24,6 +24,7 @@ WORTH = 0.3  # nats: less is no reason for another set of coordinates
 # Centred eight schools .23–.33 at 1.0 indefinite (linear runs end at their limit), non-centred .06–.9 at 0 to .5 (linear runs
 # of 8 thousand gradients); centred slopes of 85 groups .02, one coordinate .3 and more, at 1.0 (limit)
 MATTERS, MATTERS_COORDINATE = 0.1, 0.3  # score residual, and that of one coordinate, from which on a fit asks for more
+LOOKED_AT = 0.5  # unexplained share of one coordinate from which on the closing check looks at Hessians
 MANY_INDEFINITE = 0.75  # of the draws' Hessians; below it linear fits that are no more than a start have done well
 # Standard errors: non-centred eight schools are refused in 5 of 121 seeds, by one draw in the tail (2.0 ± 1.8)
 FIRM = 2.0
@@ -116,9 +117,17 @@ def gains(fit: FitResult, than: FitResult) -> bool:
 
 
 def _is_straightened(fit: FitResult, than: FitResult) -> bool:
-    """Whether the curvature turned over at nearly all draws of `than`, and does so no more, or no score left asks for a look."""
+    """Whether the curvature turned over at nearly all draws of `than`, and does so no more, or leaves too little to be looked at."""
     now, then = fit.indefinite_share, than.indefinite_share
-    return then is not None and then.value >= MANY_INDEFINITE and (now is None or now.value < STRAIGHTENED)
+    if then is None or then.value < MANY_INDEFINITE:
+        return False
+    return now.value < STRAIGHTENED if now is not None else not _is_worth_a_look(fit)
+
+
+def _is_worth_a_look(fit: FitResult) -> bool:
+    """Whether so much of the score is left that the closing check looks at Hessians."""
+    residual, worst = fit.score_residual, fit.worst_coordinate
+    return residual is None or worst is None or residual.value > MATTERS or worst[1].value > LOOKED_AT
 
 
 def _is_cheaper(key: Key, target: AbstractTarget, fit: FitResult, than: FitResult) -> tuple[bool, Cost]:
