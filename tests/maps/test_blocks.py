@@ -100,7 +100,7 @@ def test_fit_and_sample_along_blocks_are_right(slopes, tmp_path):
     assert isinstance(fit.map, BlockMap) and fit.cost.gradients > linear.cost.gradients
     read = mc.load(fit.save(tmp_path / "fit.npz"))
     np.testing.assert_array_equal(read.map.place(fit.draws.x), fit.map.place(fit.draws.x))
-    data = mc.sample(target, fit=read, seed=1, draws=400, progress=False)
+    data = mc.sample(target, fit=read, seed=1, draws=300, kernel="hmc", progress=False)
     draws = {
         name: data["posterior"][name].values.reshape(-1, *data["posterior"][name].shape[2:])
         for name in ("a", "b", "log_s", "m")
@@ -115,10 +115,6 @@ def test_fit_and_sample_along_blocks_are_right(slopes, tmp_path):
     )
     gap = draws["a"] + draws["b"] - mean[..., 0].sum(-1)
     assert np.max(np.abs(gap.mean(0)) / (gap.std(0) / np.sqrt(300))) < 5.5
-    more = mc.extend(data, target, draws=10, progress=False)
-    np.testing.assert_allclose(
-        more["posterior"]["a"].values[:, : data["posterior"].sizes["draw"]], data["posterior"]["a"].values
-    )
 
 
 def test_a_slice_of_a_gaussian_is_a_conditional():
