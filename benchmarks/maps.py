@@ -107,7 +107,7 @@ def _row(problem: Problem, fit: mc.FitResult, data) -> dict:
     ]
     return gradients | {
         "right": not reasons, "why_not": "; ".join(reasons), "total": sum(gradients.values()),
-        "mapped": int(np.sum(np.asarray(fit.map.level) > 0)) if fit.map is not None else 0,
+        "mapped": fit.map.num_moved if fit.map is not None else 0,
         "linear_verdict": fit.verdict if fit.map is None else "", "verdict": fit.verdict, "kernel": attrs["kernel"],
         "status": attrs["status"], "ess": round(ess), "r_hat": round(r_hat, 4), "worst": worst,
         "error_z": round(scores[worst], 2), "z_limit": round(limit, 2),

@@ -9,7 +9,7 @@ import numpy as np
 
 from monochord.errors import DataError, OptionError
 from monochord.gaussian import Gaussian
-from monochord.maps import ConditionalMap, map_arrays, map_from_arrays, mapped
+from monochord.maps import AbstractMap, map_arrays, map_from_arrays, mapped
 from monochord.metrics import metric_arrays, metric_from_arrays
 from monochord.sampling import Segment, Standpoint, Tuning
 from monochord.spectra import WIDE
@@ -127,7 +127,7 @@ def _check_whole(tree) -> None:
     )
 
 
-def add_map(tree, along: ConditionalMap | None) -> None:
+def add_map(tree, along: AbstractMap | None) -> None:
     """Keep the map of the run, where it has one, beside its standpoint."""
     import xarray
 

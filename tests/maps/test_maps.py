@@ -127,6 +127,10 @@ def _fails(*_):
 @pytest.mark.parametrize("limit", [1000, 5])
 def test_a_fit_outlives_a_map_that_cannot_be_learned(monkeypatch, limit):
     """Catches: a failed regression that ends the fit; a dense matrix made before the limit on dimensions is looked at."""
+    monkeypatch.setattr("monochord.maps._additive.MAX_DIM", limit)
+    monkeypatch.setattr(
+        "monochord.maps._additive._exponents" if limit > DIM else "monochord.maps._additive._coupled", _fails
+    )
     monkeypatch.setattr("monochord.maps._learn.MAX_DIM", limit)
     monkeypatch.setattr(
         "monochord.maps._learn.conditional_fit" if limit > DIM else "monochord.maps._learn.couplings", _fails

@@ -11,6 +11,7 @@ from monochord.fits._mode import Laplace
 from monochord.fits._natural import NaturalGradient
 from monochord.fits._pathfinder import Pathfinder
 from monochord.fits._run import MAX_STEPS, Checkpoint, FitResult, run
+from monochord.fits._score import coordinate_residuals
 from monochord.fits._staged import Staged, default_family
 from monochord.fits._structure import MetricChoice
 
@@ -34,6 +35,7 @@ __all__ = [
     "Scored",
     "Staged",
     "StepInfo",
+    "coordinate_residuals",
     "default_family",
     "load",
     "match",

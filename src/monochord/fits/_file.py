@@ -21,13 +21,13 @@ from monochord.fits._base import AbstractFitState, FitStatus, Mode, Repairs, Sco
 from monochord.fits._run import FitResult
 from monochord.fits._structure import MetricChoice
 from monochord.gaussian import Gaussian
-from monochord.maps import ConditionalMap, map_arrays, map_from_arrays
+from monochord.maps import AbstractMap, BlockMap, RadialMap, map_arrays, map_from_arrays
 from monochord.metrics import AbstractMetric, metric_arrays, metric_from_arrays
 from monochord.spectra import Verdict
 from monochord.targets import Evaluations
 
 FORMAT, VERSION = "monochord-fit", 1
-MAP_KIND = "conditional"
+CONDITIONAL, RADIAL, BLOCK = "conditional", "radial", "block"  # kinds of maps
 MAP_ROWS = ("center", "unit", "offset", "log_scale", "other_place", "other_log_scale")
 MAP_TABLES = ("location", "curvature", "scale", "other_scale")
 ESTIMATES = ("elbo", "score_residual", "pareto_k", "indefinite_share", "radial_spread", "gain_over_identity")
@@ -90,11 +90,15 @@ def _put_metric(prefix: str, metric: AbstractMetric, arrays: dict[str, np.ndarra
     return kind
 
 
-def _put_map(along: ConditionalMap, arrays: dict[str, np.ndarray]) -> dict[str, Any]:
+def _put_map(along: AbstractMap, arrays: dict[str, np.ndarray]) -> dict[str, Any]:
     parts = map_arrays(along)
-    depth = int(parts.pop("depth"))
+    depth = parts.pop("depth", None)
     arrays |= {f"map.{name}": value for name, value in parts.items()}
-    return {"kind": MAP_KIND, "depth": depth}
+    if isinstance(along, RadialMap):
+        return {"kind": RADIAL, "metric": metric_arrays(along.metric)[0]}
+    if isinstance(along, BlockMap):
+        return {"kind": BLOCK}
+    return {"kind": CONDITIONAL, "depth": int(np.asarray(depth))}
 
 
 def _choice_json(index: int, choice: MetricChoice, fit: FitResult, arrays) -> dict[str, Any]:
@@ -148,7 +152,7 @@ def _fit_from(archive: ArchiveReader) -> FitResult:
         raise DataError(f"`{archive.path}` is damaged: it has {len(names)} names for {dim} coordinates.")
     gaussian = None
     if head["metric"] is not None:
-        gaussian = Gaussian(archive.array("mean", (dim,)), _metric(archive, "metric", head["metric"], dim))
+        gaussian = Gaussian(archive.array("mean", (dim,)), _metric(archive, "metric.", head["metric"], dim))
     check = None
     if head["has_draws"]:
         x = archive.array("draws.x", (None, dim))
@@ -195,15 +199,24 @@ def _metric(archive: ArchiveReader, prefix: str, kind: str, dim: int) -> Abstrac
     }
     if kind not in shapes:
         raise DataError(f"`{archive.path}` is damaged: the metric kind {kind!r} is not one of {', '.join(shapes)}.")
-    arrays = {name: archive.array(f"{prefix}.{name}", shape) for name, shape in shapes[kind].items()}
+    arrays = {name: archive.array(prefix + name, shape) for name, shape in shapes[kind].items()}
     return metric_from_arrays(kind, arrays)
 
 
-def _map(archive: ArchiveReader, record: Mapping[str, Any] | None, dim: int) -> ConditionalMap | None:
+def _map(archive: ArchiveReader, record: Mapping[str, Any] | None, dim: int) -> AbstractMap | None:
     if record is None:
         return None
-    if record["kind"] != MAP_KIND:
-        raise DataError(f"`{archive.path}` is damaged: the map kind {record['kind']!r} is not {MAP_KIND}.")
+    if record["kind"] == RADIAL:
+        mean, metric = archive.array("map.mean", (dim,)), _metric(archive, "map.metric_", record["metric"], dim)
+        degrees = float(archive.array("map.degrees", ()))
+        if not 0.0 < degrees < np.inf:
+            raise DataError(f"`{archive.path}` is damaged: its map has {degrees} degrees of freedom.")
+        return RadialMap.student(mean, metric, float(archive.array("map.log_scale", ())), degrees)
+    if record["kind"] == BLOCK:
+        return _block_map(archive, dim)
+    if record["kind"] != CONDITIONAL:
+        kinds = ", ".join((CONDITIONAL, RADIAL, BLOCK))
+        raise DataError(f"`{archive.path}` is damaged: the map kind {record['kind']!r} is none of {kinds}.")
     drivers = archive.array("map.drivers", (dim, None), np.int64)
     rows = {name: archive.array(f"map.{name}", (dim,)) for name in MAP_ROWS}
     tables = {name: archive.array(f"map.{name}", drivers.shape) for name in MAP_TABLES}
@@ -213,13 +226,28 @@ def _map(archive: ArchiveReader, record: Mapping[str, Any] | None, dim: int) -> 
     return map_from_arrays({"drivers": drivers, "level": level, **rows, **tables, "depth": np.asarray(depth)})
 
 
+def _block_map(archive: ArchiveReader, dim: int) -> AbstractMap:
+    members = archive.array("map.members", (None, None), np.int64)
+    places = {name: archive.array(f"map.{name}", (None,), np.int64) for name in ("scale_drivers", "drivers")}
+    exponents = archive.array("map.exponents", (None, len(places["scale_drivers"])))
+    shapes = {"precision": members.shape[1], "shift": 1 + len(places["drivers"])}
+    terms = {
+        name: archive.array(f"map.{name}", (len(exponents), *members.shape, last)) for name, last in shapes.items()
+    }
+    rows = {name: archive.array(f"map.{name}", (dim,)) for name in ("center", "unit")}
+    drives = np.concatenate(list(places.values()))
+    if np.any((members < 0) | (members > dim)) or np.any((drives < 0) | (drives >= dim)):
+        raise DataError(f"`{archive.path}` is damaged: its map leans on coordinates that are not there.")
+    return map_from_arrays({"members": members, **places, "exponents": exponents, **terms, **rows})
+
+
 def _choice(archive: ArchiveReader, index: int, record, gaussian: Gaussian | None, dim: int) -> MetricChoice:
     if record["is_chosen"]:
         if gaussian is None:
             raise KeyError("the chosen metric")
         metric = gaussian.metric
     else:
-        metric = _metric(archive, f"choice{index}", record["metric"], dim)
+        metric = _metric(archive, f"choice{index}.", record["metric"], dim)
     return MetricChoice(str(record["name"]), metric, _sure_estimate(record["criterion"]), _float(record["price"]))
 
 

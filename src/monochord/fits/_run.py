@@ -16,7 +16,7 @@ from monochord.fits._base import AbstractFit, AbstractFitState, FitStatus, Mode,
 from monochord.fits._score import coordinate_residuals, elbo_terms
 from monochord.fits._structure import MetricChoice
 from monochord.gaussian import Gaussian
-from monochord.maps import ConditionalMap
+from monochord.maps import AbstractMap
 from monochord.spectra import Verdict, judge
 from monochord.targets import AbstractTarget, Evaluations
 
@@ -62,7 +62,7 @@ class FitResult:
     indefinite_share: Estimate | None = None
     radial_spread: Estimate | None = None
     gain_over_identity: Estimate | None = None
-    map: ConditionalMap | None = None
+    map: AbstractMap | None = None
     seed: int | None = None
     seconds: float = 0.0
 

@@ -9,8 +9,6 @@ non-centring of hierarchical models (Papaspiliopoulos, Roberts & Sköld 2007) ha
 alone; what lies between is learned here, and moves from one to the other as the drivers move.
 """
 
-import dataclasses
-from collections.abc import Mapping
 from typing import final
 
 import equinox as eqx
@@ -19,10 +17,11 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from monochord.arrays import Array
+from monochord.maps._base import AbstractMap
 
 
 @final
-class ConditionalMap(eqx.Module):
+class ConditionalMap(AbstractMap):
     """The map u ↦ x. Rows of coordinates without drivers are zero, and x_i = u_i there.
 
     `level` is 0 for those, and else one more than the highest among a coordinate's drivers; `depth` is the highest.
@@ -45,11 +44,13 @@ class ConditionalMap(eqx.Module):
 
     @property
     def dim(self) -> int:
-        """Number of coordinates."""
         return self.level.shape[0]
 
+    @property
+    def num_moved(self) -> int:
+        return int(np.sum(np.asarray(self.level) > 0))
+
     def forward(self, u: Float[Array, " dim"]) -> tuple[Float[Array, " dim"], Float[Array, ""]]:
-        """`(x, log |det ∂x/∂u|)`."""
         x, log_scale = u, jnp.zeros_like(u)
         for level in range(1, self.depth + 1):
             here = self.level == level
@@ -59,7 +60,6 @@ class ConditionalMap(eqx.Module):
         return x, jnp.sum(log_scale)
 
     def place(self, u: Float[np.ndarray, "*batch dim"]) -> Float[np.ndarray, "*batch dim"]:
-        """X for u, on the host."""
         x = np.asarray(u)
         for level in range(1, self.depth + 1):
             here = np.asarray(self.level) == level
@@ -68,12 +68,10 @@ class ConditionalMap(eqx.Module):
         return x
 
     def inverse(self, x: Float[np.ndarray, "*batch dim"]) -> Float[np.ndarray, "*batch dim"]:
-        """U for x, on the host."""
         location, log_scale = self._moments(np.asarray(x))
         return np.where(np.asarray(self.level) > 0, (x - location) * np.exp(-log_scale), x)
 
     def named(self, names: tuple[str, ...]) -> str:
-        """A sentence: what drives what."""
         children = np.flatnonzero(np.asarray(self.level))
         used = (np.asarray(self.scale) != 0) | (np.asarray(self.other_scale) != 0) | (np.asarray(self.curvature) != 0)
         drivers = sorted({int(self.drivers[i, slot]) for i in children for slot in np.flatnonzero(used[i])})
@@ -88,13 +86,3 @@ class ConditionalMap(eqx.Module):
         log_scale = -0.5 * xp.logaddexp(-2.0 * first, -2.0 * other)
         share = xp.exp(-2.0 * (first - log_scale))
         return share * mean + (1.0 - share) * self.other_place, log_scale
-
-
-def map_arrays(along: ConditionalMap) -> dict[str, np.ndarray]:
-    """All that a map holds, by name, for a file."""
-    return {field.name: np.asarray(getattr(along, field.name)) for field in dataclasses.fields(along)}
-
-
-def map_from_arrays(arrays: Mapping[str, np.ndarray]) -> ConditionalMap:
-    """The map that `map_arrays` described."""
-    return ConditionalMap(**{**arrays, "depth": int(arrays["depth"])})

@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Float
 
 from monochord.arrays import Array
-from monochord.maps._conditional import ConditionalMap
+from monochord.maps._base import AbstractMap
 from monochord.targets import AbstractTarget, Labels
 
 
@@ -16,7 +16,7 @@ class MappedTarget(AbstractTarget):
     """`inner` pulled back along `map`: log p(T(u)) + log |det ∂T/∂u|. Names and quantities are those of `inner`."""
 
     inner: AbstractTarget
-    map: ConditionalMap
+    map: AbstractMap
     center: Float[Array, " dim"]
     names: tuple[str, ...] = eqx.field(static=True)
 
@@ -51,7 +51,7 @@ class MappedTarget(AbstractTarget):
         return self.inner.output_labels()
 
 
-def mapped(target: AbstractTarget, along: ConditionalMap) -> MappedTarget:
+def mapped(target: AbstractTarget, along: AbstractMap) -> MappedTarget:
     """`target` in the coordinates u of `along`."""
     center = along.inverse(np.asarray(target.center, np.float64))
     return MappedTarget(center=center, names=target.names, inner=target, map=along)

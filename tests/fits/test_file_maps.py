@@ -1,0 +1,100 @@
+"""Radial and block maps in files: what SCHEMA.md says is what is there, and damage is named."""
+
+import dataclasses
+import io
+import zipfile
+
+import numpy as np
+import pytest
+from scipy import stats
+
+import monochord as mc
+from monochord.errors import DataError
+from monochord.maps import BlockMap, RadialMap
+from monochord.metrics import DenseMetric
+from monochord.testing import gaussian_target
+
+DIM = 5
+COVARIANCE = 0.6 ** np.abs(np.subtract.outer(np.arange(DIM), np.arange(DIM))) * np.outer(
+    *[np.geomspace(0.1, 10, DIM)] * 2
+)
+
+
+@pytest.fixture(scope="module")
+def fit():
+    """Any fit: the maps are put into it by hand."""
+    return mc.fit(gaussian_target(np.zeros(DIM), COVARIANCE), seed=0, progress=False)
+
+
+def _radial() -> RadialMap:
+    return RadialMap.student(np.linspace(-1.0, 2.0, DIM), DenseMetric.from_covariance(COVARIANCE), 0.2, 4.0)
+
+
+def _block() -> BlockMap:
+    precision = np.zeros((2, 2, 2, 2))
+    precision[0] = np.eye(2)
+    precision[1, 0], precision[1, 1, 0, 0] = np.array([[2.0, 0.5], [0.5, 1.0]]), 3.0
+    shift = np.random.default_rng(1).standard_normal((2, 2, 2, 2))
+    shift[:, 1, 1] = 0.0
+    return BlockMap(
+        np.array([[0, 1], [3, DIM]]), np.array([2]), np.array([4]), np.linspace(0.0, 1.0, DIM), np.linspace(1.0, 2.0, DIM),
+        np.array([[0.0], [0.4]]), precision, shift,
+    )  # fmt: skip
+
+
+def test_a_radial_map_is_what_the_schema_says(fit, tmp_path):
+    """By SciPy's laws of χ² and F. The spline through quantiles is good to 1e-8."""
+    path = dataclasses.replace(fit, map=_radial()).save(tmp_path / "a.npz")
+    m = {name.removeprefix("map."): array for name, array in np.load(path).items() if name.startswith("map.")}
+    u = fit.draws.x[:20]
+    u = u[np.sum(u**2, axis=1) < stats.chi2(DIM).isf(1e-10)]  # quantiles to full precision
+    square = np.sum(u**2, axis=1)
+    radius = np.sqrt(DIM * stats.f(DIM, m["degrees"]).isf(stats.chi2(DIM).sf(square)))
+    x = m["mean"] + np.exp(m["log_scale"]) * (radius / np.sqrt(square))[:, None] * u @ m["metric_factor"].T
+    along = mc.load(path).map
+    assert len(u) > 3
+    np.testing.assert_allclose(along.place(u), x, rtol=1e-6, atol=1e-8)
+    np.testing.assert_array_equal(along.place(u), _radial().place(u))
+
+
+def test_a_block_map_is_what_the_schema_says(fit, tmp_path):
+    path = dataclasses.replace(fit, map=_block()).save(tmp_path / "a.npz")
+    m = {name.removeprefix("map."): array for name, array in np.load(path).items() if name.startswith("map.")}
+    u = fit.draws.x[:20]
+    for row in u:
+        z = (row - m["center"]) / m["unit"]
+        weights = np.exp(-2 * m["exponents"] @ z[m["scale_drivers"]])
+        x = row.copy()
+        for b, members in enumerate(m["members"]):
+            here = members < DIM
+            factor = np.linalg.cholesky(np.tensordot(weights, m["precision"][:, b], 1))
+            right = np.tensordot(weights, m["shift"][:, b], 1) @ np.append(1.0, z[m["drivers"]])
+            inner = np.where(here, row[np.minimum(members, DIM - 1)], 0.0)
+            place = np.linalg.solve(factor @ factor.T, right) + np.linalg.solve(factor.T, inner)
+            x[members[here]] = (
+                m["center"][np.minimum(members, DIM - 1)] + m["unit"][np.minimum(members, DIM - 1)] * place
+            )[here]
+        np.testing.assert_allclose(mc.load(path).map.place(row), x, rtol=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("make", "name", "change"),
+    [
+        (_radial, "map.degrees", lambda old: -old),
+        (_radial, "map.metric_factor", lambda old: old[:2]),
+        (_block, "map.members", lambda old: old + 1),
+        (_block, "map.drivers", lambda old: old + 9),
+        (_block, "map.shift", lambda old: old[:, :, :1]),
+    ],
+)
+def test_a_damaged_map_is_named(fit, tmp_path, make, name, change):
+    path = dataclasses.replace(fit, map=make()).save(tmp_path / "a.npz")
+    with zipfile.ZipFile(path) as archive:
+        parts = {part: archive.read(part) for part in archive.namelist()}
+    buffer = io.BytesIO()
+    np.save(buffer, change(np.load(io.BytesIO(parts[f"{name}.npy"]))))
+    with zipfile.ZipFile(path, "w") as archive:
+        for part, content in (parts | {f"{name}.npy": buffer.getvalue()}).items():
+            archive.writestr(part, content)
+    with pytest.raises(DataError, match="is damaged"):
+        mc.load(path)
