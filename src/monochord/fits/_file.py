@@ -168,7 +168,7 @@ def _fit_from(archive: ArchiveReader) -> FitResult:
         modes=tuple(
             Mode(
                 archive.array(f"mode{i}.mean", (dim,)), _sure_estimate(mode["elbo"]), _float(mode["share"]),
-                _metric(archive, f"mode{i}.metric", mode["metric"], dim) if mode.get("metric") else None,
+                _metric(archive, f"mode{i}.metric.", mode["metric"], dim) if mode.get("metric") else None,
                 _estimate(mode.get("residual")),
             )
             for i, mode in enumerate(head["modes"])
