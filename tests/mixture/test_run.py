@@ -11,6 +11,7 @@ import monochord as mc
 from monochord import mixture
 from monochord._arviz import read_netcdf
 from monochord.continuation import heaviest_mode
+from monochord.cost import Cost
 from monochord.errors import OptionError
 from monochord.estimate import Estimate
 from monochord.fits import Mode
@@ -157,11 +158,14 @@ def _two_fits(target, seed=0, shares=(0.5, 0.5), distance=0.8):
     return dataclasses.replace(fit, modes=modes)
 
 
-def test_one_mode_cut_in_two_is_put_together_again(tmp_path):
+def test_one_mode_cut_in_two_is_put_together_again(tmp_path, monkeypatch):
     """A Gaussian, cut by mistake: mean and variance along the cut within 4.5 errors (false-fail 7e-6 each), and the loss is not
     taken for one. Catches: regions that do not sum to the posterior, overlap taken for mass that no chain sees. And a saved fit gives the same draws."""
     one = _target(np.stack([MEANS[0], MEANS[0]]), (1.0, 1.0))
     fit = _two_fits(one)
+    plain = mc.sample(one, fit=fit, seed=5, draws=30, progress=False)
+    assert "modes" not in plain and "weights" not in plain["sample_stats"].attrs  # no barrier lies between
+    monkeypatch.setattr("monochord.mixture._fits.are_joined", lambda *_: (False, Cost()))
     tree = mc.sample(one, fit=fit, seed=5, progress=False)
     assert len(tree["modes"]["weight"]) == 2 and _attrs(tree)["fit_note"] == ""
     along = tree["posterior"]["x"].values @ DIRECTION

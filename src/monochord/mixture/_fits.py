@@ -10,8 +10,8 @@ from monochord.arrays import Key, fold_key, host_generator
 from monochord.cost import Cost
 from monochord.fits import FitResult, FitStatus, Mode
 from monochord.mapping import with_map
-from monochord.mixture._base import Asked, GivenUp, OneMode, gaussian_at, may_matter
-from monochord.modes import Regions, regions_of
+from monochord.mixture._base import Asked, GivenUp, OneMode, gaussian_at, may_matter, possible_modes
+from monochord.modes import Regions, are_joined, regions_of
 from monochord.progress import Reporter
 from monochord.spectra import NEGLIGIBLE_MASS
 from monochord.targets import AbstractTarget, Evaluations
@@ -59,6 +59,28 @@ def parts_of(
             break
     parts = [Part(*three) for three in zip(modes, targets, [fit for fit, _ in carried], strict=True)]
     return regions, parts, left, spent
+
+
+def separate(target: AbstractTarget, known: FitResult) -> tuple[list[Mode], Cost]:
+    """Modes of `known` that may hold mass, heaviest first, without those that a curved valley joins to a heavier one; and what looking cost.
+
+    **Raises** `OneMode` where one is left.
+    """
+    kept: list[Mode] = []
+    spent = Cost()
+    for mode in sorted(possible_modes(known), key=lambda mode: -mode.share):
+        for place, other in enumerate(kept):
+            is_one, cost = are_joined(target, gaussian_at(other, known), gaussian_at(mode, known))
+            spent += cost
+            if is_one:
+                kept[place] = dataclasses.replace(other, share=other.share + mode.share)
+                break
+        else:
+            kept.append(mode)
+    if len(kept) < 2:
+        rest = [mode for mode in known.modes if not any(mode is one for one in possible_modes(known))]
+        raise OneMode("Looked at more closely, the modes are one curved valley.", spent, [*kept, *rest])
+    return kept, spent
 
 
 def _fit(

@@ -14,7 +14,7 @@ from monochord.errors import ModelError
 from monochord.fits import FitResult, Mode
 from monochord.mapping import in_coordinates_of
 from monochord.mixture._base import Asked, GivenUp, ModeRun, Unseen, is_cut_short, possible_modes
-from monochord.mixture._fits import Part, mapped_fits, parts_of
+from monochord.mixture._fits import Part, mapped_fits, parts_of, separate
 from monochord.mixture._output import BY_SHARES, HOW, add_modes, attributes, in_words
 from monochord.mixture._weigh import bridge_limit, by_shares, heaviest_first, mixed, weighed
 from monochord.output import to_output
@@ -42,8 +42,8 @@ def sampled_by_modes(
     """
     if sampling.num_hosts() > 1:
         raise GivenUp("Runs over several hosts have chains that started in each mode, and no weights.")
-    key, before = named_key(asked.seed, "modes"), Cost()
-    modes = possible_modes(known)
+    key = named_key(asked.seed, "modes")
+    modes, before = separate(target, known)
     for number in range(MAX_ATTEMPTS):
         try:
             return _attempt(fold_key(key, number), target, modes, known, asked, report, describe, cost + before)

@@ -2,6 +2,7 @@
 
 from monochord.modes._bridge import Bridge, BridgeRatio, bridge, bridge_ratio, moments_gaussian
 from monochord.modes._regions import Regions, RegionTarget, regions_of
+from monochord.modes._valley import are_joined
 from monochord.modes._weights import Weights, labels, missed, num_mixed, places_of, weights
 
 __all__ = [
@@ -9,6 +10,7 @@ __all__ = [
     "BridgeRatio",
     "RegionTarget",
     "Regions",
+    "are_joined",
     "Weights",
     "bridge",
     "bridge_ratio",
