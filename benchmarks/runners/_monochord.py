@@ -39,7 +39,9 @@ def run(flat: FlatProblem, method: str, seed: int) -> Run:
     return Run(
         draws=draws,
         gradients=stages,
-        seconds={stage: ends.without_preparing(stage, float(attrs[f"seconds_{stage}"])) for stage in stages},
+        seconds=ends.work
+        if "weights" in attrs
+        else {stage: ends.without_preparing(stage, float(attrs[f"seconds_{stage}"])) for stage in stages},
         divergences=int(data.sample_stats.diverging.sum()),
         idle_lanes=int(attrs["idle_lanes"]),
         reported=sum(stages.values()) + int(attrs["idle_lanes"]),
@@ -53,25 +55,39 @@ def run(flat: FlatProblem, method: str, seed: int) -> Run:
 
 
 def _end_of_stages():
-    """A silent reporter that notes when each stage ended: what is known of compiling and importing is when they ran."""
+    """A silent reporter that notes when each stage ended: what is known of compiling and importing is when they ran.
+
+    A run over modes goes through each stage once a mode: `work` sums the seconds between reports, without compiling and importing.
+    """
     from monochord.progress import Reporter
 
     class EndOfStages(Reporter):
         def __init__(self):
-            self.ends = dict.fromkeys(STAGES, time.perf_counter())
+            self.ends, self.work = dict.fromkeys(STAGES, time.perf_counter()), dict.fromkeys(STAGES, 0.0)
+            self._mark = CLOCK.working()
 
         def without_preparing(self, stage: str, seconds: float) -> float:
             """What is left of a stage's own seconds; all but nothing where others' compiling went on all the while."""
             end = self.ends[stage]
             return max(0.0, seconds - CLOCK.preparing_within(end - seconds, end))
 
+        def _reached(self, stage: str) -> None:
+            self.ends[stage], now = time.perf_counter(), CLOCK.working()
+            self.work[stage] += max(0.0, now - self._mark)
+            self._mark = now
+
+        def fit_step(self, info) -> None:
+            ended = self.ends["fit"]
+            self._reached("fit")
+            self.ends["fit"] = ended
+
         def fit_done(self, result) -> None:
-            self.ends["fit"] = time.perf_counter()
+            self._reached("fit")
 
         def sampling(self, info) -> None:
-            self.ends["sampling" if info.stage == "sampling" else "warmup"] = time.perf_counter()
+            self._reached("sampling" if info.stage == "sampling" else "warmup")
 
         def sampling_done(self, draws) -> None:
-            self.ends["sampling"] = time.perf_counter()
+            self._reached("sampling")
 
     return EndOfStages()
