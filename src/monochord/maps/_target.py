@@ -8,21 +8,17 @@ from jaxtyping import Float
 
 from monochord.arrays import Array
 from monochord.maps._base import AbstractMap
-from monochord.targets import AbstractTarget, Labels
+from monochord.targets import AbstractTarget, AbstractWrapped
 
 
 @final
-class MappedTarget(AbstractTarget):
+class MappedTarget(AbstractWrapped):
     """`inner` pulled back along `map`: log p(T(u)) + log |det ∂T/∂u|. Names and quantities are those of `inner`."""
 
     inner: AbstractTarget
     map: AbstractMap
     center: Float[Array, " dim"]
     names: tuple[str, ...] = eqx.field(static=True)
-
-    @property
-    def vectorised(self) -> bool:
-        return self.inner.vectorised
 
     def log_density(self, x: Float[Array, " dim"]) -> Float[Array, ""]:
         point, log_det = self.map.forward(x)
@@ -40,15 +36,6 @@ class MappedTarget(AbstractTarget):
     @property
     def unmapped(self) -> AbstractTarget:
         return self.inner
-
-    def observed_data(self) -> dict[str, np.ndarray]:
-        return self.inner.observed_data()
-
-    def constant_data(self) -> dict[str, np.ndarray]:
-        return self.inner.constant_data()
-
-    def output_labels(self) -> Labels:
-        return self.inner.output_labels()
 
 
 def mapped(target: AbstractTarget, along: AbstractMap) -> MappedTarget:

@@ -18,7 +18,7 @@ from jaxtyping import Float, Int
 
 from monochord.arrays import Array
 from monochord.gaussian import Gaussian
-from monochord.targets import AbstractTarget, HostTarget, Labels, host_target
+from monochord.targets import AbstractTarget, AbstractWrapped, HostTarget, host_target
 
 # Fewer tell near modes apart less (one coordinate, six deviations: .02 % of the other mode's centre with 10, .2 % with 5), more
 # hand tails over where a Gaussian is too narrow.
@@ -59,7 +59,7 @@ class Regions(eqx.Module):
 
 
 @final
-class RegionTarget(AbstractTarget):
+class RegionTarget(AbstractWrapped):
     """`inner` times the share of one mode: log p(x) + log r_k(x). Coordinates, names and quantities are those of `inner`.
 
     `index` is a leaf: the targets of all modes share their compiled programs.
@@ -70,10 +70,6 @@ class RegionTarget(AbstractTarget):
     index: Int[Array, ""]
     center: Float[Array, " dim"]
     names: tuple[str, ...] = eqx.field(static=True)
-
-    @property
-    def vectorised(self) -> bool:
-        return self.inner.vectorised
 
     def log_density(self, x: Float[Array, " dim"]) -> Float[Array, ""]:
         return self.inner.log_density(x) + jnp.take(self.regions.log_shares(jnp.asarray(x)), self.index)
@@ -90,15 +86,6 @@ class RegionTarget(AbstractTarget):
     @property
     def unmapped(self) -> AbstractTarget:
         return self.inner.unmapped
-
-    def observed_data(self) -> dict[str, np.ndarray]:
-        return self.inner.observed_data()
-
-    def constant_data(self) -> dict[str, np.ndarray]:
-        return self.inner.constant_data()
-
-    def output_labels(self) -> Labels:
-        return self.inner.output_labels()
 
 
 def regions_of(

@@ -21,9 +21,11 @@ from monochord.targets._labels import Labels
 from monochord.targets._lanes import calls_back, lanes, takes_turns
 from monochord.targets._numpy import numpy_target
 from monochord.targets._numpyro import NumPyroTarget, numpyro_target
+from monochord.targets._wrapped import AbstractWrapped
 
 __all__ = [
     "AbstractTarget",
+    "AbstractWrapped",
     "CallableTarget",
     "Evaluations",
     "Finding",
