@@ -2,16 +2,15 @@
 
 Run: python -m benchmarks.flows [problem ...] [--flows coupling autoregressive] [--points 5000 20000] [--seeds 0 1] [--output benchmarks/results/flows.csv]
      python -m benchmarks.flows --table
-The flow (flowjax; Ward 2024) is trained by reverse KL (Adam, batches of 32, cosine decay) in the whitened coordinates of the linear fit, from
+The flow (`pip install flowjax`; Ward 2024) is trained by reverse KL (Adam, batches of 32, cosine decay) in the whitened coordinates of the linear fit, from
 the identity on, and then taken for a map: the chains run on the density pulled back along it, by `mc.sample` at its defaults, whose own linear
 fit is charged too. `total` counts the first fit, the training, the second fit, warm-up and sampling.
 """
 
 import argparse
-import csv
-import sys
 import time
 import warnings
+from itertools import product
 from pathlib import Path
 from statistics import median
 
@@ -28,6 +27,7 @@ from flowjax import bijections, distributions, flows  # noqa: E402
 import monochord as mc  # noqa: E402
 from benchmarks.flat import flatten  # noqa: E402
 from benchmarks.maps import LEAST_ESS, mc_convergence, z_scores  # noqa: E402
+from benchmarks.missing_rows import append_missing, read_csv  # noqa: E402
 from benchmarks.problems import load  # noqa: E402
 
 PATH = Path(__file__).parent / "results" / "flows.csv"
@@ -145,24 +145,16 @@ def main() -> None:
     parser.add_argument("--table", action="store_true")
     options = parser.parse_args()
     warnings.simplefilter("ignore")
-    known = list(csv.DictReader(options.output.open())) if options.output.exists() else []
     if options.table:
-        print(table(known))
+        print(table(read_csv(options.output)))
         return
-    done = {(row["problem"], row["flow"], int(row["points"]), int(row["seed"])) for row in known}
-    with options.output.open("a", newline="") as file:
-        writer = csv.DictWriter(file, FIELDS, lineterminator="\n")
-        if not known:
-            writer.writeheader()
-        for name in options.problems:
-            for kind in options.flows:
-                for points in options.points:
-                    for seed in options.seeds:
-                        if (name, kind, points, seed) not in done:
-                            made = row(name, kind, points, seed)
-                            writer.writerow(made)
-                            file.flush()
-                            print(*(made[field] for field in FIELDS), file=sys.stderr, flush=True)
+    append_missing(
+        options.output,
+        FIELDS,
+        product(options.problems, options.flows, options.points, options.seeds),
+        ("problem", "flow", "points", "seed"),
+        row,
+    )
 
 
 if __name__ == "__main__":

@@ -8,9 +8,8 @@ of a quantity is off the truth by more than both errors allow.
 """
 
 import argparse
-import csv
-import sys
 import warnings
+from itertools import product
 from pathlib import Path
 from statistics import median
 
@@ -26,6 +25,7 @@ from scipy.stats import norm  # noqa: E402
 
 import monochord as mc  # noqa: E402
 from benchmarks import truth  # noqa: E402
+from benchmarks.missing_rows import append_missing, read_csv  # noqa: E402
 from benchmarks.problems import load  # noqa: E402
 
 PATH = Path(__file__).parent / "results" / "structure.csv"
@@ -146,23 +146,16 @@ def main() -> None:
     parser.add_argument("--table", action="store_true")
     options = parser.parse_args()
     warnings.simplefilter("ignore")
-    known = list(csv.DictReader(options.output.open())) if options.output.exists() else []
     if options.table:
-        print(table(known))
+        print(table(read_csv(options.output)))
         return
-    done = {(row["model"], row["way"], int(row["seed"])) for row in known}
-    with options.output.open("a", newline="") as file:
-        writer = csv.DictWriter(file, FIELDS, lineterminator="\n")
-        if not known:
-            writer.writeheader()
-        for name in options.models:
-            for seed in options.seeds:
-                for way in WAYS:
-                    if (name, way, seed) not in done:
-                        made = row(name, way, seed)
-                        writer.writerow(made)
-                        file.flush()
-                        print(*(made[field] for field in FIELDS), file=sys.stderr, flush=True)
+    append_missing(
+        options.output,
+        FIELDS,
+        product(options.models, options.seeds, WAYS),
+        ("model", "seed", "way"),
+        lambda name, seed, way: row(name, way, seed),
+    )
 
 
 if __name__ == "__main__":
