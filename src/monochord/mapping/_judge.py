@@ -17,7 +17,7 @@ from monochord.maps import mapped
 from monochord.sampling import moved_points
 from monochord.spectra import cost_functional
 from monochord.spectra._verdict import START_RESIDUAL, WIDE_RADIUS
-from monochord.targets import AbstractTarget
+from monochord.targets import AbstractTarget, Evaluations
 
 CLEARLY = 3.0  # joint standard errors of the ELBOs
 WORTH = 0.3  # nats: less is no reason for another set of coordinates
@@ -109,6 +109,27 @@ def is_better(key: Key, target: AbstractTarget, fit: FitResult, than: FitResult)
     return _is_cheaper(key, target, fit, than)
 
 
+def is_better_at(points: Evaluations, pulled: Evaluations, fit: FitResult, than: FitResult) -> bool:
+    """Whether `fit`, along a map, should take the place of `than`, where `points` have left both; `pulled` are they in its coordinates.
+
+    Its verdict must not be worse nor its ELBO clearly lower, and the cost functional there must say so: `CHEAPER` times, and by two
+    standard errors.
+    """
+    if (
+        fit.status not in FINISHED
+        or fit.gaussian is None
+        or than.gaussian is None
+        or fit.elbo is None
+        or than.elbo is None
+    ):
+        return False
+    noise = CLEARLY * np.hypot(fit.elbo.standard_error, than.elbo.standard_error)
+    if RANK.index(fit.verdict) < RANK.index(than.verdict) or fit.elbo.value < than.elbo.value - noise:
+        return False
+    new, old = cost_functional(fit.gaussian.metric, pulled), cost_functional(than.gaussian.metric, points)
+    return bool(np.log(old.value / new.value) > max(2.0 * _log_error(old, new), np.log(CHEAPER)))
+
+
 def gains(fit: FitResult, than: FitResult) -> bool:
     """Whether the ELBO is clearly higher."""
     assert fit.elbo is not None and than.elbo is not None
@@ -145,5 +166,9 @@ def _is_cheaper(key: Key, target: AbstractTarget, fit: FitResult, than: FitResul
         found.append(cost_functional(metric, moved))
     new, old = found
     log_ratio = np.log(old.value / new.value)
-    error = np.hypot(old.standard_error / old.value, new.standard_error / new.value)
-    return bool(log_ratio > max(error, np.log(CHEAPER))), total
+    return bool(log_ratio > max(_log_error(old, new), np.log(CHEAPER))), total
+
+
+def _log_error(old: Estimate, new: Estimate) -> float:
+    """Standard error of the log ratio of two estimates."""
+    return float(np.hypot(old.standard_error / old.value, new.standard_error / new.value))

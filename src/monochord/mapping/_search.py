@@ -15,21 +15,25 @@ from monochord.mapping._judge import (
     MATTERS,
     gains,
     is_better,
+    is_better_at,
     leaves_much,
     wants_blocks,
     wants_map,
     wants_radius,
 )
+from monochord.mapping._turning import carried
 from monochord.maps import AbstractMap, Parents, SliceTarget, block_map, couplings, learned_map, mapped, radial_map
+from monochord.maps._turning import MAX_DIM as MAX_TURNING
 from monochord.metrics import DenseMetric, identity_metric
 from monochord.targets import AbstractTarget, HostTarget, evaluate, idle_lanes
 
-RADIUS, BLOCKS = 10, 20  # their keys stand apart from those of rounds
+RADIUS, BLOCKS, TURNING = 10, 20, 30  # their keys stand apart from those of rounds
 MAX_ROUNDS = 2  # the second learns from draws that have been where the first could not go
 MOST = 0.9  # of the coordinates: 71 to 91 of 176 with slopes of 85 groups, centred or not, where maps did not pay; 99 of a funnel's 100
 # A map's fit may cost that share of what the linear one did, and always so many gradients: funnels, Rosenbrock's pairs and centred
 # eight schools need less than 2,000, and one that goes on (slopes without centring: 10,000) has come to nothing
 DEAR, LEAST = 0.5, 3_000
+COMPARED = 128  # points of a population, in both coordinates
 EXACT = 1e-6  # unexplained share of a coordinate's score: regressions of what is of their form leave 1e-12 and less
 
 
@@ -59,7 +63,32 @@ def with_map(
     if best is linear and wants_blocks(linear):
         best, spent = _along_blocks(fold_key(key, BLOCKS), target, linear, algorithm, callback)
         cost = cost + spent
+    if best is linear and wants_map(linear) and target.dim <= MAX_TURNING:
+        best, spent = _along_turning(fold_key(key, TURNING), target, linear, algorithm, callback)
+        cost = cost + spent
     return dataclasses.replace(best, cost=cost)
+
+
+def _along_turning(key: Key, target, linear: FitResult, algorithm, callback) -> tuple[FitResult, Cost]:
+    """The fit along the map of one block, learned by a population it carries, or `linear`; and what it costs.
+
+    The fit begins at the Gaussian of the population, without a search; and the population, which has left both fits, compares them.
+    """
+    if not isinstance(algorithm, fits.Staged):
+        return linear, Cost()
+    population, settled = carried(key, target, linear)
+    cost = population.cost
+    if not settled or population.along is None:
+        return linear, cost
+    begun = dataclasses.replace(algorithm, start=population.gaussian())
+    found, spent = _fitted(key, target, population.along, begun, callback, max(DEAR * cost.gradients, LEAST))
+    cost = cost + spent
+    if found is None or found.gaussian is None:
+        return linear, cost
+    x = population.recent()[-COMPARED:]
+    points, pulled = evaluate(target, x), evaluate(mapped(target, population.along), population.along.inverse(x))
+    cost = cost + Cost(2 * len(x), 2 * idle_lanes(len(x)))
+    return (found if is_better_at(points, pulled, found, linear) else linear), cost
 
 
 def _along_radius(key: Key, target, linear: FitResult, algorithm, callback) -> tuple[FitResult, Cost]:

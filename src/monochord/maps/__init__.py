@@ -4,26 +4,31 @@ from monochord.maps._additive import block_map
 from monochord.maps._arrays import map_arrays, map_from_arrays
 from monochord.maps._base import AbstractMap
 from monochord.maps._block import BlockMap
+from monochord.maps._cholesky import CholeskyMap
 from monochord.maps._conditional import ConditionalMap
 from monochord.maps._elliptical import radial_map
 from monochord.maps._learn import Parents, couplings, learned_map
 from monochord.maps._radial import RadialMap
 from monochord.maps._slice import SliceTarget
 from monochord.maps._target import MappedTarget, mapped
+from monochord.maps._turning import cholesky_map, turning_drivers
 
 __all__ = [
     "AbstractMap",
     "BlockMap",
+    "CholeskyMap",
     "ConditionalMap",
     "MappedTarget",
     "Parents",
     "RadialMap",
     "SliceTarget",
     "block_map",
+    "cholesky_map",
     "couplings",
     "learned_map",
     "map_arrays",
     "map_from_arrays",
     "mapped",
     "radial_map",
+    "turning_drivers",
 ]

@@ -7,7 +7,7 @@ from monochord.sampling._chains import Chains, SamplingInfo, piece_draws
 from monochord.sampling._evidence import Evidence, EvidenceSum
 from monochord.sampling._hosts import agreed, is_first, num_hosts, wait_for_all
 from monochord.sampling._pilot import Pilot
-from monochord.sampling._probes import moved_points
+from monochord.sampling._probes import carried_points, moved_points
 from monochord.sampling._run import STOPPED, Draws, continue_chains, resume_chains, run_chains
 from monochord.sampling._segment import Piece, Segment, concatenate
 from monochord.sampling._settings import CHAIN_METHODS, KERNELS, Refine, SamplerSettings, Standpoint, Start, Tuning
@@ -40,6 +40,7 @@ __all__ = [
     "WarmUp",
     "agreed",
     "box_starts",
+    "carried_points",
     "chain_starts",
     "closed_form_tuning",
     "concatenate",

@@ -1,0 +1,134 @@
+"""A map of one block whose axes turn with its drivers, learned by a population that it carries.
+
+Draws of a linear fit lie where that fit is, which may be a corner of the posterior: a map learned there says nothing of the rest. So
+a population is moved by a few transitions of HMC in the map's own coordinates, the map is learned anew from where it has been, and so on, until the
+population stays and the map explains what it meets. Transitions keep the target whatever the map is, so a poor map makes them short, not wrong; and
+every draw on the way, with its score, is a point to learn from (as when a flow is trained along chains: Parno & Marzouk 2018, SIAM/ASA
+JUQ 6, 645–682; Gabrié, Rotskoff & Vanden-Eijnden 2022, PNAS 119; here by least squares on scores).
+"""
+
+import numpy as np
+
+from monochord.arrays import Key, fold_key, host_generator
+from monochord.cost import Cost
+from monochord.fits import FitResult
+from monochord.gaussian import Gaussian
+from monochord.maps import CholeskyMap, cholesky_map, mapped, turning_drivers
+from monochord.metrics import DenseMetric
+from monochord.sampling import carried_points
+from monochord.targets import AbstractTarget, Evaluations, join
+
+POPULATION = 48
+MAX_ROUNDS = 14
+MEMORY = 6  # rounds whose points a map is learned from
+LAST = 3  # of which the Gaussian of the drivers is taken
+FIRST_LOOK = 2  # rounds between looks for drivers
+SETTLED = 3  # rounds for which the population must have stayed
+FIRST_SHRINK = 0.5  # of the closed form's step size: the first map is a poor one
+LEFT = 0.05  # of a typical coordinate's score on new points, up to which a map explains them
+POOR = 0.1  # from which on another driver is looked for
+MOVED = 0.5  # standard deviations of a driver by which the population's mean may move in two rounds once it stays
+
+
+class Population:
+    """Points carried along a map that is learned from where they have been."""
+
+    def __init__(self, draws: Evaluations, rng: np.random.Generator):
+        self.drivers = _drivers(draws.x, draws.score)
+        self.cost = Cost()
+        self.along: CholeskyMap | None = None
+        self._at = draws.x[rng.permutation(len(draws.x))[:POPULATION]]
+        self._rounds = [(draws.x, draws.score)]  # scores of former drivers are unknown: not a number
+        self._shrink, self.left = FIRST_SHRINK, 1.0
+
+    def learn(self) -> bool:
+        """Learn the map from the rounds remembered; whether they are enough."""
+        x, score = (np.concatenate(part) for part in zip(*self._rounds[-MEMORY:], strict=True))
+        drivers = np.array(self.drivers, int)
+        members = np.setdiff1d(np.arange(x.shape[1]), drivers)
+        known = np.all(np.isfinite(score[:, members]), axis=1)
+        try:
+            self.along = cholesky_map(x[known], score[known][:, members], members, drivers)
+        except np.linalg.LinAlgError:
+            self.along = None
+        return self.along is not None
+
+    def advance(self, key: Key, target: AbstractTarget) -> None:
+        """One round: three transitions in the coordinates of the map."""
+        along = self.along
+        assert along is not None
+        start = along.inverse(self._at)
+        moved, self._shrink, cost = carried_points(key, mapped(target, along), start, self.gaussian(), self._shrink)
+        self.cost = self.cost + cost
+        self._at = along.place(moved[-1].x)
+        met = join(moved)
+        met = met.take(met.finite())
+        members = np.asarray(along.members)
+        self.left = float(np.mean(np.minimum(np.mean((met.x + met.score)[:, members] ** 2, axis=1), 1.0)))
+        score = np.full(met.x.shape, np.nan)
+        score[:, members] = along.member_scores(met.x, met.score)
+        earlier = self._rounds if len(self._rounds) > 1 or self.cost.gradients > cost.gradients else []
+        self._rounds = [*earlier, (along.place(met.x), score)]
+
+    def look_for_drivers(self) -> None:
+        """Take in another driver, where the points of the last rounds show one."""
+        x, score = (np.concatenate(part) for part in zip(*self._rounds[-LAST:], strict=True))
+        known = np.all(np.isfinite(np.delete(score, np.array(self.drivers, int), axis=1)), axis=1)
+        self.drivers = _drivers(x[known], score[known], self.drivers, len(self.drivers) + 1)
+
+    def gaussian(self) -> Gaussian:
+        """In the coordinates of the map: standard in the members, and as the population was of late in the drivers."""
+        along, drivers = self.along, np.array(self.drivers, int)
+        assert along is not None
+        places = self.recent()[:, drivers]
+        mean, covariance = np.zeros(along.dim), np.eye(along.dim)
+        if len(drivers):
+            mean[drivers] = places.mean(0)
+            covariance[np.ix_(drivers, drivers)] = np.cov(places.T).reshape(len(drivers), -1)
+        return Gaussian(mean, DenseMetric.from_covariance(covariance))
+
+    def recent(self) -> np.ndarray:
+        """Where the population was in the last rounds, in the target's own coordinates."""
+        return np.concatenate([x for x, _ in self._rounds[-LAST:]])
+
+    def stays(self) -> bool:
+        """Whether the map explained what the population met, and its drivers are where they were two rounds ago."""
+        if len(self._rounds) < LAST or not self.left < LEFT:
+            return False
+        now, then = (self._rounds[place][0][:, self.drivers] for place in (-1, -LAST))
+        return bool(np.all(np.abs(now.mean(0) - then.mean(0)) < MOVED * now.std(0)))
+
+
+def _drivers(x, score, known: tuple[int, ...] = (), *most: int) -> tuple[int, ...]:
+    """`turning_drivers`; those `known` where its regressions fail."""
+    try:
+        with np.errstate(all="ignore"):
+            return turning_drivers(x, score, known, *most)
+    except np.linalg.LinAlgError:
+        return known
+
+
+def carried(key: Key, target: AbstractTarget, linear: FitResult) -> tuple[Population, bool]:
+    """The population that began at the draws of `linear`, and whether it has settled along a map with drivers.
+
+    It ends where `FIRST_LOOK` rounds in the coordinates of a constant map show no driver, and after `MAX_ROUNDS`.
+    """
+    assert linear.draws is not None
+    draws, half = linear.draws, len(linear.draws.x) // 2
+    finite = draws.finite()
+    paired = np.flatnonzero(finite[:half] & finite[half : 2 * half])
+    draws = draws.take(np.concatenate([paired, half + paired]))
+    population = Population(draws, host_generator(fold_key(key, MAX_ROUNDS)))
+    settled = 0
+    for number in range(MAX_ROUNDS):
+        if not population.learn():
+            break
+        population.advance(fold_key(key, number), target)
+        settled = settled + 1 if population.stays() else 0
+        if settled > SETTLED and population.drivers:
+            return population, True
+        if (number + 1) % FIRST_LOOK == 0 and population.left > POOR:
+            population.look_for_drivers()
+        if number + 1 >= FIRST_LOOK and not population.drivers:
+            break
+    return population, False

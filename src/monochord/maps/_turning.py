@@ -1,0 +1,214 @@
+"""`cholesky_map`: location and Cholesky factor of a block as polynomials of a few drivers, from points and scores alone.
+
+In coordinates u = E⁻¹A⁻¹(y − m) a block that is Gaussian given its drivers has scores −u: E Aᵀs + u = 0, with s the block's score. The mean square
+of what is left is the block's share of the Fisher divergence between the pulled-back target and that (Hyvärinen 2005). It is minimised over
+the coefficients of all entries of m, A and log E together by Levenberg–Marquardt; points of any distribution that reaches where
+the map will be used will do, and no gradient is spent.
+
+`turning_drivers` says which coordinates those drivers are. Given them a Gaussian block's score is linear in the block, with coefficients that move
+with the drivers: linear regressions, judged by what they leave of points that they have not seen.
+"""
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from monochord.maps._cholesky import CholeskyMap, monomials, num_terms, saturated, unit_lower
+
+MAX_DIM, FEWEST_PAIRS = 24, 20  # normal equations of 1,200 unknowns and more take seconds
+MAX_DRIVERS = 3
+FALLS = 1.1  # ratio of what is left of a typical unseen point, from which on another driver is worth having
+FILLED = 0.7  # of the points, regressors at most
+TOP_DEGREE = 3  # of the location; factors are of one degree less, and of the first where points are few
+MAX_UNKNOWNS, EQUATIONS_EACH = 1_200, 3.0
+RIDGE = 1e-2  # of every coefficient but the constants, in units of a standard normal's mean square
+MAX_STEPS, TOLERANCE = 60, 1e-4
+MAX_LOG_SCALE, HOPELESS = 30.0, 1e8
+
+
+def turning_drivers(
+    x: Float[np.ndarray, "n dim"],
+    score: Float[np.ndarray, "n dim"],
+    known: tuple[int, ...] = (),
+    most: int = MAX_DRIVERS,
+) -> tuple[int, ...]:
+    """Coordinates that the score of all others leans on as on drivers: those `known`, and more, most telling first, where
+    they explain more.
+
+    Of antithetic points, halves one after the other, pairs are left out together. The scores of the `known` are not looked at.
+    """
+    num, dim = len(x) // 2 * 2, x.shape[1]
+    if num < 2 * FEWEST_PAIRS or not 3 <= dim <= MAX_DIM:
+        return known
+    center, unit = x.mean(0), x.std(0)
+    z, scaled = ((x - center) / unit)[:num], (score * unit)[:num]
+    found, least = known, min(_left_unseen(z, scaled, known, degree) for degree in ((1, 2) if known else (0,)))
+    while len(found) < min(most, MAX_DRIVERS, dim - 2):
+        tried = {
+            (j, degree): _left_unseen(z, scaled, (*found, j), degree)
+            for j in range(dim) if j not in found for degree in (1, 2)
+        }  # fmt: skip
+        best = min(tried, key=tried.__getitem__)
+        if not tried[best] * FALLS < least:
+            break
+        found, least = (*found, best[0]), tried[best]
+    return found
+
+
+def _left_unseen(z, score, drivers: tuple[int, ...], degree: int) -> float:
+    """What regressions on the block, times monomials of the drivers, leave of a typical pair that they have not seen.
+
+    Infinite where there are too few points. Typical: a geometric mean, which a few points in the tails do not decide.
+    """
+    block = [i for i in range(z.shape[1]) if i not in drivers]
+    w = saturated(z[:, list(drivers)])
+    terms = monomials(w, TOP_DEGREE) if drivers else np.ones((len(z), 1))
+    fewer = terms[:, : num_terms(len(drivers), degree)]
+    products = fewer[:, :, None] * z[:, None, block]
+    design = np.concatenate([terms, products.reshape(len(z), -1)], axis=1)
+    if design.shape[1] > FILLED * len(z):
+        return math.inf
+    design = design / np.maximum(np.sqrt(np.mean(design**2, axis=0)), 1e-300)
+    whitened = score[:, block] @ np.linalg.cholesky(np.cov(z[:, block].T).reshape(len(block), -1))
+    gram = design.T @ design + 1e-6 * len(z) * np.eye(design.shape[1])
+    hat = design @ np.linalg.solve(gram, design.T)
+    left, half = whitened - hat @ whitened, len(z) // 2
+    pairs = np.stack([np.arange(half), half + np.arange(half)], axis=1)
+    own = np.eye(2) - hat[pairs[:, :, None], pairs[:, None, :]]
+    unseen = np.linalg.solve(own, left[pairs])
+    return float(np.exp(np.mean(np.log(np.mean(unseen**2, axis=(1, 2)) + 1e-300))))
+
+
+class _Form(NamedTuple):
+    """Sizes: coefficients are a table (terms, functions), the functions those of the location, the ties and the log scales."""
+
+    width: int
+    location_terms: int
+    terms: int
+
+    @property
+    def pairs(self) -> int:
+        return self.width * (self.width - 1) // 2
+
+    @property
+    def is_used(self) -> np.ndarray:
+        used = np.ones((self.location_terms, 2 * self.width + self.pairs), bool)
+        used[self.terms :, self.width :] = False
+        return used
+
+    def parts(self, table):
+        """Location, ties and log scale."""
+        return table[:, : self.width], table[: self.terms, self.width : -self.width], table[: self.terms, -self.width :]
+
+
+def cholesky_map(
+    x: Float[np.ndarray, "n dim"],
+    score: Float[np.ndarray, "n width"],
+    members: Int[np.ndarray, " width"],
+    drivers: Int[np.ndarray, " drivers"],
+) -> CholeskyMap | None:
+    """The map learned from points and the scores of the members there; None where points are too few.
+
+    **Raises** `LinAlgError` where the points say nothing of some direction.
+    """
+    form = _form(len(x), len(members), len(drivers))
+    center, unit = x.mean(0), x.std(0)
+    if form is None or not np.all(unit > 0):
+        return None
+    z = (x - center) / unit
+    w = saturated(z[:, drivers])
+    degree = next(d for d in range(TOP_DEGREE + 1) if num_terms(len(drivers), d) == form.location_terms)
+    table = _fitted(form, monomials(w, degree), z[:, members], score * unit[members])
+    location, ties, log_scale = form.parts(table)
+    return CholeskyMap(members, drivers, center, unit, location, ties, log_scale)
+
+
+def _form(num_points: int, width: int, num_drivers: int) -> _Form | None:
+    """The richest form that the points can tell, and that can be solved for."""
+    for degree in (TOP_DEGREE, TOP_DEGREE - 1):
+        form = _Form(width, num_terms(num_drivers, degree), num_terms(num_drivers, degree - 1))
+        unknowns = int(form.is_used.sum())
+        if unknowns <= MAX_UNKNOWNS and num_points * width >= EQUATIONS_EACH * unknowns:
+            return form
+    return None
+
+
+def _fitted(form: _Form, terms, y, score) -> np.ndarray:
+    """Levenberg–Marquardt from the constant map: the table of coefficients."""
+    used = form.is_used
+    penalty = np.where(np.arange(form.location_terms)[:, None] > 0, RIDGE, 0.0) * np.ones(used.shape)
+    table, damping = _constant(form, y, score), 1e-2
+    residual, jacobian = _residual(form, table, terms, y, score, True)
+    size = _size(residual, table, penalty)
+    for _ in range(MAX_STEPS):
+        gram, slope = _normal(terms, residual, jacobian, used)
+        gram[np.diag_indices_from(gram)] += penalty[used]
+        slope = slope + (penalty * table)[used]
+        before = size
+        while damping < HOPELESS:
+            lifted = gram + np.diag(damping * np.diag(gram) + 1e-12)
+            trial = table.copy()
+            trial[used] -= np.linalg.solve(lifted, slope)
+            with np.errstate(all="ignore"):
+                new = _size(_residual(form, trial, terms, y, score, False)[0], trial, penalty)
+            if np.isfinite(new) and new < size:
+                table, size, damping = trial, new, max(damping / 5.0, 1e-9)
+                break
+            damping *= 4.0
+        if not before - size > TOLERANCE * before:
+            break
+        residual, jacobian = _residual(form, table, terms, y, score, True)
+    return table
+
+
+def _size(residual, table, penalty) -> float:
+    return float(np.sum(residual**2) / len(residual) + np.sum(penalty * table**2))
+
+
+def _constant(form: _Form, y, score) -> np.ndarray:
+    """The best constant map: the covariance whose square is, in the middle, that of the points by the inverse of their scores'."""
+    lower = np.linalg.cholesky(np.cov(y.T).reshape(form.width, -1))
+    values, vectors = np.linalg.eigh(lower.T @ np.cov(score.T).reshape(form.width, -1) @ lower)
+    between = lower @ (vectors * np.maximum(values, 1e-12) ** -0.5) @ vectors.T @ lower.T
+    factor = np.linalg.cholesky(between)
+    scale = np.diag(factor)
+    table = np.zeros(form.is_used.shape)
+    location, ties, log_scale = form.parts(table)
+    location[0] = y.mean(0) + between @ score.mean(0)
+    ties[0] = (factor / scale)[np.tril_indices(form.width, -1)]
+    log_scale[0] = np.log(scale)
+    return table
+
+
+def _residual(form: _Form, table, terms, y, score, with_jacobian: bool):
+    """E Aᵀs + u, shape (n, width), and its derivatives by the functions, (n, width, functions)."""
+    location, ties, log_scale = form.parts(table)
+    fewer = terms[:, : form.terms]
+    factor = unit_lower(fewer @ ties, form.width)
+    scale = np.exp(np.clip(fewer @ log_scale, -MAX_LOG_SCALE, MAX_LOG_SCALE))
+    gap = y - terms @ location
+    if not with_jacobian:
+        u = np.linalg.solve(factor, gap[..., None])[..., 0] / scale
+        return scale * np.einsum("nji,nj->ni", factor, score) + u, None
+    inverse = np.linalg.inv(factor)
+    moved = np.einsum("nij,nj->ni", inverse, gap)
+    u, pulled = moved / scale, scale * np.einsum("nji,nj->ni", factor, score)
+    steep, (rows, columns) = inverse / scale[:, :, None], np.tril_indices(form.width, -1)
+    by_tie = -steep[:, :, rows] * moved[:, None, columns]
+    by_tie[:, columns, np.arange(form.pairs)] += scale[:, columns] * score[:, rows]
+    by_scale = (pulled - u)[:, :, None] * np.eye(form.width)
+    return pulled + u, np.concatenate([-steep, by_tie, by_scale], axis=2)
+
+
+def _normal(terms, residual, jacobian, used) -> tuple[np.ndarray, np.ndarray]:
+    """Normal equations over the coefficients in use: each point's are a product of one matrix of functions and one of terms."""
+    count, functions, num = terms.shape[1], jacobian.shape[2], len(terms)
+    small = np.einsum("nbf,nbg->nfg", jacobian, jacobian, optimize=True).reshape(num, -1)
+    squares = (terms[:, :, None] * terms[:, None, :]).reshape(num, -1)
+    gram = (small.T @ squares / num).reshape(functions, functions, count, count)
+    gram = gram.transpose(2, 0, 3, 1).reshape(count * functions, -1)
+    slope = terms.T @ np.einsum("nbf,nb->nf", jacobian, residual) / num
+    place = np.flatnonzero(used.ravel())
+    return gram[np.ix_(place, place)], slope.ravel()[place]
