@@ -77,18 +77,23 @@ def _along_turning(key: Key, target, linear: FitResult, algorithm, callback) -> 
     if not isinstance(algorithm, fits.Staged):
         return linear, Cost()
     population, settled = carried(key, target, linear)
-    cost = population.cost
-    if not settled or population.along is None:
-        return linear, cost
-    begun = dataclasses.replace(algorithm, start=population.gaussian())
-    found, spent = _fitted(key, target, population.along, begun, callback, max(DEAR * cost.gradients, LEAST))
-    cost = cost + spent
-    if found is None or found.gaussian is None:
+    best, cost = None, population.cost
+    for number in range(MAX_ROUNDS if settled else 0):
+        begun = dataclasses.replace(algorithm, start=population.gaussian())
+        found, spent = _fitted(fold_key(key, number), target, population.along, begun, callback, LEAST)
+        cost = cost + spent
+        if found is None or found.draws is None or found.elbo is None:
+            break
+        if best is None or best.elbo is None or found.elbo.value > best.elbo.value:
+            best = found
+        if number + 1 == MAX_ROUNDS or not population.absorb(found.draws):
+            break
+    if best is None or best.map is None:
         return linear, cost
     x = population.recent()[-COMPARED:]
-    points, pulled = evaluate(target, x), evaluate(mapped(target, population.along), population.along.inverse(x))
+    points, pulled = evaluate(target, x), evaluate(mapped(target, best.map), best.map.inverse(x))
     cost = cost + Cost(2 * len(x), 2 * idle_lanes(len(x)))
-    return (found if is_better_at(points, pulled, found, linear) else linear), cost
+    return (best if is_better_at(points, pulled, best, linear) else linear), cost
 
 
 def _along_radius(key: Key, target, linear: FitResult, algorithm, callback) -> tuple[FitResult, Cost]:

@@ -38,12 +38,14 @@ class Population:
         self.cost = Cost()
         self.along: CholeskyMap | None = None
         self._at = draws.x[rng.permutation(len(draws.x))[:POPULATION]]
-        self._rounds = [(draws.x, draws.score)]  # scores of former drivers are unknown: not a number
+        self._first = (draws.x, draws.score)
+        self._rounds: list[tuple[np.ndarray, np.ndarray]] = []  # scores of drivers are unknown there: not a number
+        self._others: list[tuple[np.ndarray, np.ndarray]] = []
         self._shrink, self.left = FIRST_SHRINK, 1.0
 
     def learn(self) -> bool:
         """Learn the map from the rounds remembered; whether they are enough."""
-        x, score = (np.concatenate(part) for part in zip(*self._rounds[-MEMORY:], strict=True))
+        x, score = (np.concatenate(part) for part in zip(*self._remembered(MEMORY), *self._others, strict=True))
         drivers = np.array(self.drivers, int)
         members = np.setdiff1d(np.arange(x.shape[1]), drivers)
         known = np.all(np.isfinite(score[:, members]), axis=1)
@@ -61,18 +63,30 @@ class Population:
         moved, self._shrink, cost = carried_points(key, mapped(target, along), start, self.gaussian(), self._shrink)
         self.cost = self.cost + cost
         self._at = along.place(moved[-1].x)
-        met = join(moved)
+        self.left = self.take(join(moved), self._rounds)
+
+    def absorb(self, draws: Evaluations) -> bool:
+        """Learn again with draws of a fit along the map, which reach further than the population does."""
+        self.take(draws, self._others)
+        return self.learn()
+
+    def take(self, met: Evaluations, into: list[tuple[np.ndarray, np.ndarray]]) -> float:
+        """Remember points in the coordinates of the map, with their scores there: the share that the map leaves of them."""
+        along = self.along
+        assert along is not None
         met = met.take(met.finite())
         members = np.asarray(along.members)
-        self.left = float(np.mean(np.minimum(np.mean((met.x + met.score)[:, members] ** 2, axis=1), 1.0)))
         score = np.full(met.x.shape, np.nan)
         score[:, members] = along.member_scores(met.x, met.score)
-        earlier = self._rounds if len(self._rounds) > 1 or self.cost.gradients > cost.gradients else []
-        self._rounds = [*earlier, (along.place(met.x), score)]
+        into.append((along.place(met.x), score))
+        return float(np.mean(np.minimum(np.mean((met.x + met.score)[:, members] ** 2, axis=1), 1.0)))
+
+    def _remembered(self, rounds: int) -> list[tuple[np.ndarray, np.ndarray]]:
+        return self._rounds[-rounds:] or [self._first]
 
     def look_for_drivers(self) -> None:
         """Take in another driver, where the points of the last rounds show one."""
-        x, score = (np.concatenate(part) for part in zip(*self._rounds[-LAST:], strict=True))
+        x, score = (np.concatenate(part) for part in zip(*self._remembered(LAST), strict=True))
         known = np.all(np.isfinite(np.delete(score, np.array(self.drivers, int), axis=1)), axis=1)
         self.drivers = _drivers(x[known], score[known], self.drivers, len(self.drivers) + 1)
 
@@ -89,7 +103,7 @@ class Population:
 
     def recent(self) -> np.ndarray:
         """Where the population was in the last rounds, in the target's own coordinates."""
-        return np.concatenate([x for x, _ in self._rounds[-LAST:]])
+        return np.concatenate([x for x, _ in self._remembered(LAST)])
 
     def stays(self) -> bool:
         """Whether the map explained what the population met, and its drivers are where they were two rounds ago."""
