@@ -33,6 +33,7 @@ MOST = 0.9  # of the coordinates: 71 to 91 of 176 with slopes of 85 groups, cent
 # A map's fit may cost that share of what the linear one did, and always so many gradients: funnels, Rosenbrock's pairs and centred
 # eight schools need less than 2,000, and one that goes on (slopes without centring: 10,000) has come to nothing
 DEAR, LEAST = 0.5, 3_000
+WORTHWHILE = 0.3  # share left of a typical coordinate's score, up to which a fit along the map is made
 COMPARED = 128  # points of a population, in both coordinates
 EXACT = 1e-6  # unexplained share of a coordinate's score: regressions of what is of their form leave 1e-12 and less
 
@@ -76,9 +77,9 @@ def _along_turning(key: Key, target, linear: FitResult, algorithm, callback) -> 
     """
     if not isinstance(algorithm, fits.Staged):
         return linear, Cost()
-    population, settled = carried(key, target, linear)
+    population = carried(key, target, linear)
     best, cost = None, population.cost
-    for number in range(MAX_ROUNDS if settled else 0):
+    for number in range(MAX_ROUNDS if population.left < WORTHWHILE else 0):
         begun = dataclasses.replace(algorithm, start=population.gaussian())
         found, spent = _fitted(fold_key(key, number), target, population.along, begun, callback, LEAST)
         cost = cost + spent

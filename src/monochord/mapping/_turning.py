@@ -7,6 +7,8 @@ every draw on the way, with its score, is a point to learn from (as when a flow 
 JUQ 6, 645–682; Gabrié, Rotskoff & Vanden-Eijnden 2022, PNAS 119; here by least squares on scores).
 """
 
+import math
+
 import numpy as np
 
 from monochord.arrays import Key, fold_key, host_generator
@@ -23,7 +25,7 @@ MAX_ROUNDS = 14
 MEMORY = 6  # rounds whose points a map is learned from
 LAST = 3  # of which the Gaussian of the drivers is taken
 FIRST_LOOK = 2  # rounds between looks for drivers
-SETTLED = 3  # rounds for which the population must have stayed
+SETTLED = 2  # rounds for which the population must have stayed
 FIRST_SHRINK = 0.5  # of the closed form's step size: the first map is a poor one
 LEFT = 0.05  # of a typical coordinate's score on new points, up to which a map explains them
 POOR = 0.1  # from which on another driver is looked for
@@ -122,10 +124,10 @@ def _drivers(x, score, known: tuple[int, ...] = (), *most: int) -> tuple[int, ..
         return known
 
 
-def carried(key: Key, target: AbstractTarget, linear: FitResult) -> tuple[Population, bool]:
-    """The population that began at the draws of `linear`, and whether it has settled along a map with drivers.
+def carried(key: Key, target: AbstractTarget, linear: FitResult) -> Population:
+    """The population that began at the draws of `linear`, once it has settled along its map, or after `MAX_ROUNDS`.
 
-    It ends where `FIRST_LOOK` rounds in the coordinates of a constant map show no driver, and after `MAX_ROUNDS`.
+    Its `left` is infinite where `FIRST_LOOK` rounds in the coordinates of a constant map show no driver, or no map can be learned.
     """
     assert linear.draws is not None
     draws, half = linear.draws, len(linear.draws.x) // 2
@@ -136,13 +138,15 @@ def carried(key: Key, target: AbstractTarget, linear: FitResult) -> tuple[Popula
     settled = 0
     for number in range(MAX_ROUNDS):
         if not population.learn():
+            population.left = math.inf
             break
         population.advance(fold_key(key, number), target)
         settled = settled + 1 if population.stays() else 0
         if settled > SETTLED and population.drivers:
-            return population, True
+            break
         if (number + 1) % FIRST_LOOK == 0 and population.left > POOR:
             population.look_for_drivers()
         if number + 1 >= FIRST_LOOK and not population.drivers:
+            population.left = math.inf
             break
-    return population, False
+    return population

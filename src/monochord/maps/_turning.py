@@ -24,7 +24,7 @@ FILLED = 0.7  # of the points, regressors at most
 TOP_DEGREE = 3  # of the location; factors are of one degree less, and of the first where points are few
 MAX_UNKNOWNS, EQUATIONS_EACH = 1_200, 3.0
 RIDGE = 1e-2  # of every coefficient but the constants, in units of a standard normal's mean square
-MAX_STEPS, TOLERANCE = 60, 1e-4
+MAX_STEPS, TOLERANCE = 60, 1e-3
 MAX_LOG_SCALE, HOPELESS = 30.0, 1e8
 
 
@@ -82,7 +82,7 @@ def _left_unseen(z, score, drivers: tuple[int, ...], degree: int) -> float:
 
 
 class _Form(NamedTuple):
-    """Sizes: coefficients are a table (terms, functions), the functions those of the location, the ties and the log scales."""
+    """Sizes. Coefficients are one vector: (terms, functions) of the location, then of ties and log scales together."""
 
     width: int
     location_terms: int
@@ -93,14 +93,23 @@ class _Form(NamedTuple):
         return self.width * (self.width - 1) // 2
 
     @property
-    def is_used(self) -> np.ndarray:
-        used = np.ones((self.location_terms, 2 * self.width + self.pairs), bool)
-        used[self.terms :, self.width :] = False
-        return used
+    def unknowns(self) -> int:
+        return self.location_terms * self.width + self.terms * (self.width + self.pairs)
 
-    def parts(self, table):
-        """Location, ties and log scale."""
-        return table[:, : self.width], table[: self.terms, self.width : -self.width], table[: self.terms, -self.width :]
+    @property
+    def penalty(self) -> Float[np.ndarray, " unknowns"]:
+        """`RIDGE` on all but the constants."""
+        penalty = np.full(self.unknowns, RIDGE)
+        for part in self.parts(penalty):
+            part[0] = 0.0
+        return penalty
+
+    def parts(self, coefficients):
+        """Location, ties and log scale: views, (terms, functions) each."""
+        cut = self.location_terms * self.width
+        location = coefficients[:cut].reshape(-1, self.width)
+        rest = coefficients[cut:].reshape(-1, self.pairs + self.width)
+        return location, rest[:, : self.pairs], rest[:, self.pairs :]
 
 
 def cholesky_map(
@@ -120,8 +129,8 @@ def cholesky_map(
     z = (x - center) / unit
     w = saturated(z[:, drivers])
     degree = next(d for d in range(TOP_DEGREE + 1) if num_terms(len(drivers), d) == form.location_terms)
-    table = _fitted(form, monomials(w, degree), z[:, members], score * unit[members])
-    location, ties, log_scale = form.parts(table)
+    found = _fitted(form, monomials(w, degree), z[:, members], score * unit[members])
+    location, ties, log_scale = form.parts(found)
     return CholeskyMap(members, drivers, center, unit, location, ties, log_scale)
 
 
@@ -129,42 +138,35 @@ def _form(num_points: int, width: int, num_drivers: int) -> _Form | None:
     """The richest form that the points can tell, and that can be solved for."""
     for degree in (TOP_DEGREE, TOP_DEGREE - 1):
         form = _Form(width, num_terms(num_drivers, degree), num_terms(num_drivers, degree - 1))
-        unknowns = int(form.is_used.sum())
-        if unknowns <= MAX_UNKNOWNS and num_points * width >= EQUATIONS_EACH * unknowns:
+        if form.unknowns <= MAX_UNKNOWNS and num_points * width >= EQUATIONS_EACH * form.unknowns:
             return form
     return None
 
 
-def _fitted(form: _Form, terms, y, score) -> np.ndarray:
-    """Levenberg–Marquardt from the constant map: the table of coefficients."""
-    used = form.is_used
-    penalty = np.where(np.arange(form.location_terms)[:, None] > 0, RIDGE, 0.0) * np.ones(used.shape)
-    table, damping = _constant(form, y, score), 1e-2
-    residual, jacobian = _residual(form, table, terms, y, score, True)
-    size = _size(residual, table, penalty)
+def _fitted(form: _Form, terms, y, score) -> Float[np.ndarray, " unknowns"]:
+    """Levenberg–Marquardt from the constant map."""
+    penalty, found, damping = form.penalty, _constant(form, y, score), 1e-2
+
+    def size(residual, coefficients) -> float:
+        return float(np.sum(residual**2) / len(residual) + np.sum(penalty * coefficients**2))
+
+    residual, jacobian = _residual(form, found, terms, y, score, True)
+    least = size(residual, found)
     for _ in range(MAX_STEPS):
-        gram, slope = _normal(terms, residual, jacobian, used)
-        gram[np.diag_indices_from(gram)] += penalty[used]
-        slope = slope + (penalty * table)[used]
-        before = size
+        gram, slope = _normal(form, terms, residual, jacobian)
+        gram, slope, before = gram + np.diag(penalty), slope + penalty * found, least
         while damping < HOPELESS:
-            lifted = gram + np.diag(damping * np.diag(gram) + 1e-12)
-            trial = table.copy()
-            trial[used] -= np.linalg.solve(lifted, slope)
+            trial = found - np.linalg.solve(gram + np.diag(damping * np.diag(gram) + 1e-12), slope)
             with np.errstate(all="ignore"):
-                new = _size(_residual(form, trial, terms, y, score, False)[0], trial, penalty)
-            if np.isfinite(new) and new < size:
-                table, size, damping = trial, new, max(damping / 5.0, 1e-9)
+                new = size(_residual(form, trial, terms, y, score, False)[0], trial)
+            if np.isfinite(new) and new < least:
+                found, least, damping = trial, new, max(damping / 5.0, 1e-9)
                 break
             damping *= 4.0
-        if not before - size > TOLERANCE * before:
+        if not before - least > TOLERANCE * before:
             break
-        residual, jacobian = _residual(form, table, terms, y, score, True)
-    return table
-
-
-def _size(residual, table, penalty) -> float:
-    return float(np.sum(residual**2) / len(residual) + np.sum(penalty * table**2))
+        residual, jacobian = _residual(form, found, terms, y, score, True)
+    return found
 
 
 def _constant(form: _Form, y, score) -> np.ndarray:
@@ -174,17 +176,17 @@ def _constant(form: _Form, y, score) -> np.ndarray:
     between = lower @ (vectors * np.maximum(values, 1e-12) ** -0.5) @ vectors.T @ lower.T
     factor = np.linalg.cholesky(between)
     scale = np.diag(factor)
-    table = np.zeros(form.is_used.shape)
-    location, ties, log_scale = form.parts(table)
+    found = np.zeros(form.unknowns)
+    location, ties, log_scale = form.parts(found)
     location[0] = y.mean(0) + between @ score.mean(0)
     ties[0] = (factor / scale)[np.tril_indices(form.width, -1)]
     log_scale[0] = np.log(scale)
-    return table
+    return found
 
 
-def _residual(form: _Form, table, terms, y, score, with_jacobian: bool):
+def _residual(form: _Form, coefficients, terms, y, score, with_jacobian: bool):
     """E Aᵀs + u, shape (n, width), and its derivatives by the functions, (n, width, functions)."""
-    location, ties, log_scale = form.parts(table)
+    location, ties, log_scale = form.parts(coefficients)
     fewer = terms[:, : form.terms]
     factor = unit_lower(fewer @ ties, form.width)
     scale = np.exp(np.clip(fewer @ log_scale, -MAX_LOG_SCALE, MAX_LOG_SCALE))
@@ -202,13 +204,20 @@ def _residual(form: _Form, table, terms, y, score, with_jacobian: bool):
     return pulled + u, np.concatenate([-steep, by_tie, by_scale], axis=2)
 
 
-def _normal(terms, residual, jacobian, used) -> tuple[np.ndarray, np.ndarray]:
+def _normal(form: _Form, terms, residual, jacobian) -> tuple[np.ndarray, np.ndarray]:
     """Normal equations over the coefficients in use: each point's are a product of one matrix of functions and one of terms."""
-    count, functions, num = terms.shape[1], jacobian.shape[2], len(terms)
-    small = np.einsum("nbf,nbg->nfg", jacobian, jacobian, optimize=True).reshape(num, -1)
-    squares = (terms[:, :, None] * terms[:, None, :]).reshape(num, -1)
-    gram = (small.T @ squares / num).reshape(functions, functions, count, count)
-    gram = gram.transpose(2, 0, 3, 1).reshape(count * functions, -1)
-    slope = terms.T @ np.einsum("nbf,nb->nf", jacobian, residual) / num
-    place = np.flatnonzero(used.ravel())
-    return gram[np.ix_(place, place)], slope.ravel()[place]
+    num, width = len(terms), form.width
+    kinds = ((jacobian[..., :width], terms), (jacobian[..., width:], terms[:, : form.terms]))
+    slopes = [(these.T @ np.einsum("nbf,nb->nf", part, residual, optimize=True)).ravel() / num for part, these in kinds]
+    blocks = [[_products(*one, *other) / num for other in kinds[: row + 1]] for row, one in enumerate(kinds)]
+    gram = np.block([[blocks[0][0], blocks[1][0].T], [blocks[1][0], blocks[1][1]]])
+    return gram, np.concatenate(slopes)
+
+
+def _products(first, of_first, second, of_second) -> np.ndarray:
+    """Inner products of the derivatives by two sorts of coefficients, (terms · functions) of each."""
+    num, rows, columns = len(first), first.shape[2], second.shape[2]
+    functions = np.matmul(np.swapaxes(first, 1, 2), second).reshape(num, -1)
+    pairs = (of_first[:, :, None] * of_second[:, None, :]).reshape(num, -1)
+    full = (functions.T @ pairs).reshape(rows, columns, of_first.shape[1], of_second.shape[1])
+    return full.transpose(2, 0, 3, 1).reshape(of_first.shape[1] * rows, -1)
