@@ -14,22 +14,18 @@ import numpy as np
 
 from monochord.archive import ArchiveReader, archive_bytes, number_from, number_json
 from monochord.cost import Cost
-from monochord.errors import DataError, OptionError
+from monochord.errors import DataError
 from monochord.estimate import Estimate
 from monochord.files import check_output, write_whole
 from monochord.fits._base import AbstractFitState, FitStatus, Mode, Repairs, Scored, StepInfo
+from monochord.fits._file_parts import put_map, put_metric, read_map, read_metric
 from monochord.fits._run import FitResult
 from monochord.fits._structure import MetricChoice
 from monochord.gaussian import Gaussian
-from monochord.maps import AbstractMap, BlockMap, RadialMap, map_arrays, map_from_arrays
-from monochord.metrics import AbstractMetric, metric_arrays, metric_from_arrays
 from monochord.spectra import Verdict
 from monochord.targets import Evaluations
 
 FORMAT, VERSION = "monochord-fit", 1
-CONDITIONAL, RADIAL, BLOCK = "conditional", "radial", "block"  # kinds of maps
-MAP_ROWS = ("center", "unit", "offset", "log_scale", "other_place", "other_log_scale")
-MAP_TABLES = ("location", "curvature", "scale", "other_scale")
 ESTIMATES = ("elbo", "score_residual", "pareto_k", "indefinite_share", "radial_spread", "gain_over_identity")
 
 
@@ -60,8 +56,8 @@ def _head(fit: FitResult, arrays: dict[str, np.ndarray]) -> dict[str, Any]:
     }  # fmt: skip
     if fit.gaussian is not None:
         arrays["mean"] = np.asarray(fit.gaussian.mean, np.float64)
-        head["metric"] = _put_metric("metric", fit.gaussian.metric, arrays)
-    head["map"] = None if fit.map is None else _put_map(fit.map, arrays)
+        head["metric"] = put_metric("metric", fit.gaussian.metric, arrays)
+    head["map"] = None if fit.map is None else put_map(fit.map, arrays)
     head |= {name: _estimate_json(getattr(fit, name)) for name in ESTIMATES}
     worst = fit.worst_coordinate
     head["worst_coordinate"] = worst and {"name": worst[0], "share": _estimate_json(worst[1])}
@@ -71,7 +67,7 @@ def _head(fit: FitResult, arrays: dict[str, np.ndarray]) -> dict[str, Any]:
     head["modes"] = [
         {
             "elbo": _estimate_json(mode.elbo), "share": number_json(mode.share), "residual": _estimate_json(mode.residual),
-            "metric": mode.metric and _put_metric(f"mode{i}.metric", mode.metric, arrays),
+            "metric": mode.metric and put_metric(f"mode{i}.metric", mode.metric, arrays),
         }
         for i, mode in enumerate(fit.modes)
     ]  # fmt: skip
@@ -81,31 +77,11 @@ def _head(fit: FitResult, arrays: dict[str, np.ndarray]) -> dict[str, Any]:
     return head
 
 
-def _put_metric(prefix: str, metric: AbstractMetric, arrays: dict[str, np.ndarray]) -> str:
-    try:
-        kind, parts = metric_arrays(metric)
-    except TypeError as error:
-        raise OptionError(f"this fit cannot be saved: {error}") from None
-    arrays |= {f"{prefix}.{name}": value for name, value in parts.items()}
-    return kind
-
-
-def _put_map(along: AbstractMap, arrays: dict[str, np.ndarray]) -> dict[str, Any]:
-    parts = map_arrays(along)
-    depth = parts.pop("depth", None)
-    arrays |= {f"map.{name}": value for name, value in parts.items()}
-    if isinstance(along, RadialMap):
-        return {"kind": RADIAL, "metric": metric_arrays(along.metric)[0]}
-    if isinstance(along, BlockMap):
-        return {"kind": BLOCK}
-    return {"kind": CONDITIONAL, "depth": int(np.asarray(depth))}
-
-
 def _choice_json(index: int, choice: MetricChoice, fit: FitResult, arrays) -> dict[str, Any]:
     is_chosen = fit.gaussian is not None and choice.metric is fit.gaussian.metric
     return {
         "name": choice.name, "criterion": _estimate_json(choice.criterion), "price": number_json(choice.price),
-        "is_chosen": is_chosen, "metric": None if is_chosen else _put_metric(f"choice{index}", choice.metric, arrays),
+        "is_chosen": is_chosen, "metric": None if is_chosen else put_metric(f"choice{index}", choice.metric, arrays),
     }  # fmt: skip
 
 
@@ -152,7 +128,7 @@ def _fit_from(archive: ArchiveReader) -> FitResult:
         raise DataError(f"`{archive.path}` is damaged: it has {len(names)} names for {dim} coordinates.")
     gaussian = None
     if head["metric"] is not None:
-        gaussian = Gaussian(archive.array("mean", (dim,)), _metric(archive, "metric.", head["metric"], dim))
+        gaussian = Gaussian(archive.array("mean", (dim,)), read_metric(archive, "metric.", head["metric"], dim))
     check = None
     if head["has_draws"]:
         x = archive.array("draws.x", (None, dim))
@@ -168,13 +144,13 @@ def _fit_from(archive: ArchiveReader) -> FitResult:
         modes=tuple(
             Mode(
                 archive.array(f"mode{i}.mean", (dim,)), _sure_estimate(mode["elbo"]), _float(mode["share"]),
-                _metric(archive, f"mode{i}.metric.", mode["metric"], dim) if mode.get("metric") else None,
+                read_metric(archive, f"mode{i}.metric.", mode["metric"], dim) if mode.get("metric") else None,
                 _estimate(mode.get("residual")),
             )
             for i, mode in enumerate(head["modes"])
         ),
         choices=tuple(_choice(archive, i, record, gaussian, dim) for i, record in enumerate(head["choices"])),
-        map=_map(archive, head["map"], dim), seed=head["seed"], seconds=_float(head["seconds"]),
+        map=read_map(archive, head["map"], dim), seed=head["seed"], seconds=_float(head["seconds"]),
     )  # fmt: skip
     return dataclasses.replace(fit, state=_state(fit, check))
 
@@ -191,63 +167,13 @@ def _state(fit: FitResult, check: Evaluations | None) -> AbstractFitState:
     )  # fmt: skip
 
 
-def _metric(archive: ArchiveReader, prefix: str, kind: str, dim: int) -> AbstractMetric:
-    shapes: dict[str, dict[str, tuple[int | None, ...]]] = {
-        "diagonal": {"scale": (dim,)},
-        "dense": {"factor": (dim, dim), "inverse_factor": (dim, dim)},
-        "low_rank": {"scale": (dim,), "basis": (dim, None), "eigenvalues": (None,)},
-    }
-    if kind not in shapes:
-        raise DataError(f"`{archive.path}` is damaged: the metric kind {kind!r} is not one of {', '.join(shapes)}.")
-    arrays = {name: archive.array(prefix + name, shape) for name, shape in shapes[kind].items()}
-    return metric_from_arrays(kind, arrays)
-
-
-def _map(archive: ArchiveReader, record: Mapping[str, Any] | None, dim: int) -> AbstractMap | None:
-    if record is None:
-        return None
-    if record["kind"] == RADIAL:
-        mean, metric = archive.array("map.mean", (dim,)), _metric(archive, "map.metric_", record["metric"], dim)
-        degrees = float(archive.array("map.degrees", ()))
-        if not 0.0 < degrees < np.inf:
-            raise DataError(f"`{archive.path}` is damaged: its map has {degrees} degrees of freedom.")
-        return RadialMap.student(mean, metric, float(archive.array("map.log_scale", ())), degrees)
-    if record["kind"] == BLOCK:
-        return _block_map(archive, dim)
-    if record["kind"] != CONDITIONAL:
-        kinds = ", ".join((CONDITIONAL, RADIAL, BLOCK))
-        raise DataError(f"`{archive.path}` is damaged: the map kind {record['kind']!r} is none of {kinds}.")
-    drivers = archive.array("map.drivers", (dim, None), np.int64)
-    rows = {name: archive.array(f"map.{name}", (dim,)) for name in MAP_ROWS}
-    tables = {name: archive.array(f"map.{name}", drivers.shape) for name in MAP_TABLES}
-    level, depth = archive.array("map.level", (dim,), np.int64), int(record["depth"])
-    if np.any((drivers < 0) | (drivers >= dim)) or np.any((level < 0) | (level > depth)):
-        raise DataError(f"`{archive.path}` is damaged: its map leans on coordinates or levels that are not there.")
-    return map_from_arrays({"drivers": drivers, "level": level, **rows, **tables, "depth": np.asarray(depth)})
-
-
-def _block_map(archive: ArchiveReader, dim: int) -> AbstractMap:
-    members = archive.array("map.members", (None, None), np.int64)
-    places = {name: archive.array(f"map.{name}", (None,), np.int64) for name in ("scale_drivers", "drivers")}
-    exponents = archive.array("map.exponents", (None, len(places["scale_drivers"])))
-    shapes = {"precision": members.shape[1], "shift": 1 + len(places["drivers"])}
-    terms = {
-        name: archive.array(f"map.{name}", (len(exponents), *members.shape, last)) for name, last in shapes.items()
-    }
-    rows = {name: archive.array(f"map.{name}", (dim,)) for name in ("center", "unit")}
-    drives = np.concatenate(list(places.values()))
-    if np.any((members < 0) | (members > dim)) or np.any((drives < 0) | (drives >= dim)):
-        raise DataError(f"`{archive.path}` is damaged: its map leans on coordinates that are not there.")
-    return map_from_arrays({"members": members, **places, "exponents": exponents, **terms, **rows})
-
-
 def _choice(archive: ArchiveReader, index: int, record, gaussian: Gaussian | None, dim: int) -> MetricChoice:
     if record["is_chosen"]:
         if gaussian is None:
             raise KeyError("the chosen metric")
         metric = gaussian.metric
     else:
-        metric = _metric(archive, f"choice{index}.", record["metric"], dim)
+        metric = read_metric(archive, f"choice{index}.", record["metric"], dim)
     return MetricChoice(str(record["name"]), metric, _sure_estimate(record["criterion"]), _float(record["price"]))
 
 

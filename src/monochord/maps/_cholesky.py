@@ -119,8 +119,14 @@ def num_terms(num_drivers: int, degree: int) -> int:
     return math.comb(num_drivers + degree, degree)
 
 
+def is_complete(location_terms: int, terms: int, num_drivers: int) -> bool:
+    """Whether both counts are of all monomials up to some degree, the second at most the first."""
+    counts = {num_terms(num_drivers, degree) for degree in range(location_terms + 1)}
+    return location_terms in counts and terms in counts and terms <= location_terms
+
+
 def degree_of(terms: int, num_drivers: int) -> int:
-    """The degree of so many monomials."""
+    """The degree of so many monomials, as `num_terms` counts them."""
     return next(degree for degree in itertools.count() if num_terms(num_drivers, degree) >= terms)
 
 

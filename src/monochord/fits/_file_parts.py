@@ -1,0 +1,113 @@
+"""Metrics and maps in the file of a fit; SCHEMA.md describes them."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+from monochord.archive import ArchiveReader
+from monochord.errors import DataError, OptionError
+from monochord.maps import AbstractMap, BlockMap, CholeskyMap, ConditionalMap, RadialMap, map_arrays, map_from_arrays
+from monochord.maps._cholesky import is_complete
+from monochord.metrics import AbstractMetric, metric_arrays, metric_from_arrays
+
+MAP_ROWS = ("center", "unit", "offset", "log_scale", "other_place", "other_log_scale")
+MAP_TABLES = ("location", "curvature", "scale", "other_scale")
+NOT_THERE = "its map leans on coordinates that are not there"
+
+
+def put_metric(prefix: str, metric: AbstractMetric, arrays: dict[str, np.ndarray]) -> str:
+    try:
+        kind, parts = metric_arrays(metric)
+    except TypeError as error:
+        raise OptionError(f"this fit cannot be saved: {error}") from None
+    arrays |= {f"{prefix}.{name}": value for name, value in parts.items()}
+    return kind
+
+
+def put_map(along: AbstractMap, arrays: dict[str, np.ndarray]) -> dict[str, Any]:
+    parts = map_arrays(along)
+    depth = parts.pop("depth", None)
+    arrays |= {f"map.{name}": value for name, value in parts.items()}
+    head: dict[str, Any] = {"kind": next(kind for kind, (sort, _) in KINDS.items() if isinstance(along, sort))}
+    if isinstance(along, RadialMap):
+        head["metric"] = metric_arrays(along.metric)[0]
+    return head if depth is None else head | {"depth": int(np.asarray(depth))}
+
+
+def read_metric(archive: ArchiveReader, prefix: str, kind: str, dim: int) -> AbstractMetric:
+    shapes: dict[str, dict[str, tuple[int | None, ...]]] = {
+        "diagonal": {"scale": (dim,)},
+        "dense": {"factor": (dim, dim), "inverse_factor": (dim, dim)},
+        "low_rank": {"scale": (dim,), "basis": (dim, None), "eigenvalues": (None,)},
+    }
+    if kind not in shapes:
+        raise _damaged(archive, f"the metric kind {kind!r} is not one of {', '.join(shapes)}")
+    arrays = {name: archive.array(prefix + name, shape) for name, shape in shapes[kind].items()}
+    return metric_from_arrays(kind, arrays)
+
+
+def read_map(archive: ArchiveReader, record: Mapping[str, Any] | None, dim: int) -> AbstractMap | None:
+    if record is None:
+        return None
+    if record["kind"] not in KINDS:
+        raise _damaged(archive, f"the map kind {record['kind']!r} is none of {', '.join(KINDS)}")
+    return KINDS[record["kind"]][1](archive, record, dim)
+
+
+def _radial_map(archive: ArchiveReader, record, dim: int) -> AbstractMap:
+    mean, metric = archive.array("map.mean", (dim,)), read_metric(archive, "map.metric_", record["metric"], dim)
+    degrees = float(archive.array("map.degrees", ()))
+    if not 0.0 < degrees < np.inf:
+        raise _damaged(archive, f"its map has {degrees} degrees of freedom")
+    return RadialMap.student(mean, metric, float(archive.array("map.log_scale", ())), degrees)
+
+
+def _conditional_map(archive: ArchiveReader, record, dim: int) -> AbstractMap:
+    drivers = archive.array("map.drivers", (dim, None), np.int64)
+    rows = {name: archive.array(f"map.{name}", (dim,)) for name in MAP_ROWS}
+    tables = {name: archive.array(f"map.{name}", drivers.shape) for name in MAP_TABLES}
+    level, depth = archive.array("map.level", (dim,), np.int64), int(record["depth"])
+    if np.any((drivers < 0) | (drivers >= dim)) or np.any((level < 0) | (level > depth)):
+        raise _damaged(archive, "its map leans on coordinates or levels that are not there")
+    return map_from_arrays({"drivers": drivers, "level": level, **rows, **tables, "depth": np.asarray(depth)})
+
+
+def _block_map(archive: ArchiveReader, record, dim: int) -> AbstractMap:
+    members = archive.array("map.members", (None, None), np.int64)
+    places = {name: archive.array(f"map.{name}", (None,), np.int64) for name in ("scale_drivers", "drivers")}
+    exponents = archive.array("map.exponents", (None, len(places["scale_drivers"])))
+    shapes = {"precision": members.shape[1], "shift": 1 + len(places["drivers"])}
+    terms = {
+        name: archive.array(f"map.{name}", (len(exponents), *members.shape, last)) for name, last in shapes.items()
+    }
+    rows = {name: archive.array(f"map.{name}", (dim,)) for name in ("center", "unit")}
+    drives = np.concatenate(list(places.values()))
+    if np.any((members < 0) | (members > dim)) or np.any((drives < 0) | (drives >= dim)):
+        raise _damaged(archive, NOT_THERE)
+    return map_from_arrays({"members": members, **places, "exponents": exponents, **terms, **rows})
+
+
+def _cholesky_map(archive: ArchiveReader, record, dim: int) -> AbstractMap:
+    places = {name: archive.array(f"map.{name}", (None,), np.int64) for name in ("members", "drivers")}
+    width, both = len(places["members"]), np.concatenate(list(places.values()))
+    rows = {name: archive.array(f"map.{name}", (dim,)) for name in ("center", "unit")}
+    location, log_scale = (archive.array(f"map.{name}", (None, width)) for name in ("location", "log_scale"))
+    ties = archive.array("map.ties", (len(log_scale), width * (width - 1) // 2))
+    if np.any((both < 0) | (both >= dim)) or len(set(both.tolist())) < len(both):
+        raise _damaged(archive, NOT_THERE)
+    if not is_complete(len(location), len(log_scale), len(places["drivers"])):
+        raise _damaged(archive, "the polynomials of its map lack terms")
+    return map_from_arrays({**places, **rows, "location": location, "ties": ties, "log_scale": log_scale})
+
+
+def _damaged(archive: ArchiveReader, why: str) -> DataError:
+    return DataError(f"`{archive.path}` is damaged: {why}.")
+
+
+KINDS: dict[str, tuple[type[AbstractMap], Callable[[ArchiveReader, Mapping[str, Any], int], AbstractMap]]] = {
+    "conditional": (ConditionalMap, _conditional_map),
+    "radial": (RadialMap, _radial_map),
+    "block": (BlockMap, _block_map),
+    "cholesky": (CholeskyMap, _cholesky_map),
+}
