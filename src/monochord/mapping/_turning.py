@@ -41,7 +41,7 @@ class Population:
         self.along: CholeskyMap | None = None
         self._at = draws.x[rng.permutation(len(draws.x))[:POPULATION]]
         self._first = (draws.x, draws.score)
-        self._rounds: list[tuple[np.ndarray, np.ndarray]] = []  # scores of drivers are unknown there: not a number
+        self._rounds: list[tuple[np.ndarray, np.ndarray]] = []
         self._others: list[tuple[np.ndarray, np.ndarray]] = []
         self._shrink, self.left = FIRST_SHRINK, 1.0
 
@@ -50,9 +50,8 @@ class Population:
         x, score = (np.concatenate(part) for part in zip(*self._remembered(MEMORY), *self._others, strict=True))
         drivers = np.array(self.drivers, int)
         members = np.setdiff1d(np.arange(x.shape[1]), drivers)
-        known = np.all(np.isfinite(score[:, members]), axis=1)
         try:
-            self.along = cholesky_map(x[known], score[known][:, members], members, drivers)
+            self.along = cholesky_map(x, score[:, members], members, drivers)
         except np.linalg.LinAlgError:
             self.along = None
         return self.along is not None
@@ -78,19 +77,15 @@ class Population:
         assert along is not None
         met = met.take(met.finite())
         members = np.asarray(along.members)
-        score = np.full(met.x.shape, np.nan)
-        score[:, members] = along.member_scores(met.x, met.score)
-        into.append((along.place(met.x), score))
+        into.append((along.place(met.x), along.pushed(met.x, met.score)))
         return float(np.mean(np.minimum(np.mean((met.x + met.score)[:, members] ** 2, axis=1), 1.0)))
 
     def _remembered(self, rounds: int) -> list[tuple[np.ndarray, np.ndarray]]:
         return self._rounds[-rounds:] or [self._first]
 
     def look_for_drivers(self) -> None:
-        """Take in another driver, where the points of the last rounds show one."""
-        x, score = (np.concatenate(part) for part in zip(*self._remembered(LAST), strict=True))
-        known = np.all(np.isfinite(np.delete(score, np.array(self.drivers, int), axis=1)), axis=1)
-        self.drivers = _drivers(x[known], score[known], self.drivers, len(self.drivers) + 1)
+        """Choose the drivers anew, where the points of the last rounds show some."""
+        self.drivers = _drivers(*map(np.concatenate, zip(*self._remembered(LAST), strict=True))) or self.drivers
 
     def gaussian(self) -> Gaussian:
         """In the coordinates of the map: standard in the members, and as the population was of late in the drivers."""
@@ -115,13 +110,13 @@ class Population:
         return bool(np.all(np.abs(now.mean(0) - then.mean(0)) < MOVED * now.std(0)))
 
 
-def _drivers(x, score, known: tuple[int, ...] = (), *most: int) -> tuple[int, ...]:
-    """`turning_drivers`; those `known` where its regressions fail."""
+def _drivers(x: np.ndarray, score: np.ndarray) -> tuple[int, ...]:
+    """`turning_drivers`; none where its regressions fail."""
     try:
         with np.errstate(all="ignore"):
-            return turning_drivers(x, score, known, *most)
+            return turning_drivers(x, score)
     except np.linalg.LinAlgError:
-        return known
+        return ()
 
 
 def carried(key: Key, target: AbstractTarget, linear: FitResult) -> Population:

@@ -71,11 +71,21 @@ class CholeskyMap(AbstractMap):
         away = (x[..., self.members] - self._at(self.center)) / self._at(self.unit) - location
         return self._put(x, np.exp(-log_scale) * np.linalg.solve(factor, away[..., None])[..., 0])
 
-    def member_scores(self, u: Float[np.ndarray, "n dim"], score: Float[np.ndarray, "n dim"]) -> np.ndarray:
-        """Scores of the members in the target's own coordinates, (n, width), for those at u in the coordinates of the map."""
+    def pushed(self, u: Float[np.ndarray, "n dim"], score: Float[np.ndarray, "n dim"]) -> Float[np.ndarray, "n dim"]:
+        """Scores in the target's own coordinates for those at u in the coordinates of the map; on the host, no gradient."""
+        drivers, members = np.asarray(self.drivers), np.asarray(self.members)
         _, factor, log_scale = self._moments(u)
-        turned = np.exp(-log_scale) * score[:, self.members]
-        return np.linalg.solve(np.swapaxes(factor, -1, -2), turned[..., None])[..., 0] / self._at(self.unit)
+        spread, unit, found = np.exp(log_scale) * u[:, members], self._at(self.unit), np.array(score)
+        turned = np.exp(-log_scale) * score[:, members]
+        found[:, members] = np.linalg.solve(np.swapaxes(factor, -1, -2), turned[..., None])[..., 0] / unit
+        w = saturated((u[:, drivers] - self.center[drivers]) / self.unit[drivers])
+        for place, driver in enumerate(drivers):
+            location, factor_slope, scale_slope = self._coefficients(slopes(w, self._degree, place))
+            along = location + np.einsum("nij,nj->ni", factor_slope - np.eye(len(members)), spread)
+            along = along + np.einsum("nij,nj->ni", factor, spread * scale_slope)
+            drag = np.sum(unit * along * found[:, members], axis=1) + np.sum(scale_slope, axis=1)
+            found[:, driver] -= drag * (1.0 - (w[:, place] / LIMIT) ** 2) / self.unit[driver]
+        return found
 
     def named(self, names: tuple[str, ...]) -> str:
         shown = ", ".join(f"`{names[j]}`" for j in np.asarray(self.drivers))
@@ -93,10 +103,19 @@ class CholeskyMap(AbstractMap):
         """Location m, unit lower triangle A and log scales l of the members."""
         xp = np if isinstance(x, np.ndarray) else jnp
         drivers = xp.asarray(self.drivers)
-        terms = monomials(saturated((x[..., drivers] - xp.asarray(self.center)[drivers]) / xp.asarray(self.unit)[drivers]),
-                          degree_of(self.location.shape[0], self.drivers.shape[0]))  # fmt: skip
+        z = (x[..., drivers] - xp.asarray(self.center)[drivers]) / xp.asarray(self.unit)[drivers]
+        return self._coefficients(monomials(saturated(z), self._degree))
+
+    @property
+    def _degree(self) -> int:
+        return degree_of(self.location.shape[0], self.drivers.shape[0])
+
+    def _coefficients(self, terms):
+        """Location, triangle and log scales that terms add up to."""
+        xp = np if isinstance(terms, np.ndarray) else jnp
         fewer = terms[..., : self.log_scale.shape[0]]
-        return terms @ xp.asarray(self.location), unit_lower(fewer @ xp.asarray(self.ties), self.num_moved), fewer @ xp.asarray(self.log_scale)  # fmt: skip
+        location, ties, log_scale = (xp.asarray(part) for part in (self.location, self.ties, self.log_scale))
+        return terms @ location, unit_lower(fewer @ ties, self.num_moved), fewer @ log_scale
 
 
 def saturated(z):
@@ -112,6 +131,21 @@ def monomials(w, degree: int):
         for factors in itertools.combinations_with_replacement(range(w.shape[-1]), power):
             found[factors] = found[factors[:-1]] * w[..., factors[-1]]
     return xp.stack(list(found.values()), axis=-1)
+
+
+def slopes(w, degree: int, place: int):
+    """Derivatives of `monomials` by entry `place` of w."""
+    xp = np if isinstance(w, np.ndarray) else jnp
+    found = []
+    for power in range(degree + 1):
+        for factors in itertools.combinations_with_replacement(range(w.shape[-1]), power):
+            others = list(factors)
+            if place in others:
+                others.remove(place)
+                found.append(factors.count(place) * xp.prod(w[..., others], axis=-1))
+            else:
+                found.append(xp.zeros(w.shape[:-1], w.dtype))
+    return xp.stack(found, axis=-1)
 
 
 def num_terms(num_drivers: int, degree: int) -> int:

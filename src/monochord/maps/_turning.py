@@ -28,37 +28,37 @@ MAX_STEPS, TOLERANCE = 60, 1e-3
 MAX_LOG_SCALE, HOPELESS = 30.0, 1e8
 
 
-def turning_drivers(
-    x: Float[np.ndarray, "n dim"],
-    score: Float[np.ndarray, "n dim"],
-    known: tuple[int, ...] = (),
-    most: int = MAX_DRIVERS,
-) -> tuple[int, ...]:
-    """Coordinates that the score of all others leans on as on drivers: those `known`, and more, most telling first, where
-    they explain more.
+def turning_drivers(x: Float[np.ndarray, "n dim"], score: Float[np.ndarray, "n dim"]) -> tuple[int, ...]:
+    """Coordinates, most telling first, that the score of all others leans on as on drivers; none where that explains no more.
 
-    Of antithetic points, halves one after the other, pairs are left out together. The scores of the `known` are not looked at.
+    Of antithetic points, halves one after the other, pairs are left out together.
     """
     num, dim = len(x) // 2 * 2, x.shape[1]
     if num < 2 * FEWEST_PAIRS or not 3 <= dim <= MAX_DIM:
-        return known
-    center, unit = x.mean(0), x.std(0)
-    z, scaled = ((x - center) / unit)[:num], (score * unit)[:num]
-    found, least = known, min(_left_unseen(z, scaled, known, degree) for degree in ((1, 2) if known else (0,)))
-    while len(found) < min(most, MAX_DRIVERS, dim - 2):
-        tried = {
-            (j, degree): _left_unseen(z, scaled, (*found, j), degree)
-            for j in range(dim) if j not in found for degree in (1, 2)
-        }  # fmt: skip
-        best = min(tried, key=tried.__getitem__)
-        if not tried[best] * FALLS < least:
+        return ()
+    z, scaled = ((x - x.mean(0)) / x.std(0))[:num], (score * x.std(0))[:num]
+    found: tuple[int, ...] = ()
+    while len(found) < min(MAX_DRIVERS, dim - 2):
+        falls = {j: _falls(z, scaled, found, j) for j in range(dim) if j not in found}
+        best = max(falls, key=falls.__getitem__)
+        if not falls[best] > FALLS:
             break
-        found, least = (*found, best[0]), tried[best]
+        found = (*found, best)
     return found
 
 
-def _left_unseen(z, score, drivers: tuple[int, ...], degree: int) -> float:
-    """What regressions on the block, times monomials of the drivers, leave of a typical pair that they have not seen.
+def _falls(z, score, drivers: tuple[int, ...], new: int) -> float:
+    """Ratio of what is left of the others' scores without `new` as a driver to what is with it: its own is in neither."""
+    others = [i for i in range(z.shape[1]) if i not in (*drivers, new)]
+    before, after = (
+        min(_left_unseen(z, score, these, others, degree) for degree in ((1, 2) if these else (0,)))
+        for these in (drivers, (*drivers, new))
+    )
+    return before / after if after < math.inf else 0.0
+
+
+def _left_unseen(z, score, drivers: tuple[int, ...], others: list[int], degree: int) -> float:
+    """What regressions on all but the drivers, times monomials of the drivers, leave of the `others` at a typical pair that they have not seen.
 
     Infinite where there are too few points. Typical: a geometric mean, which a few points in the tails do not decide.
     """
@@ -71,7 +71,7 @@ def _left_unseen(z, score, drivers: tuple[int, ...], degree: int) -> float:
     if design.shape[1] > FILLED * len(z):
         return math.inf
     design = design / np.maximum(np.sqrt(np.mean(design**2, axis=0)), 1e-300)
-    whitened = score[:, block] @ np.linalg.cholesky(np.cov(z[:, block].T).reshape(len(block), -1))
+    whitened = score[:, others] @ np.linalg.cholesky(np.cov(z[:, others].T).reshape(len(others), -1))
     gram = design.T @ design + 1e-6 * len(z) * np.eye(design.shape[1])
     hat = design @ np.linalg.solve(gram, design.T)
     left, half = whitened - hat @ whitened, len(z) // 2
