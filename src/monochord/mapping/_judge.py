@@ -13,7 +13,8 @@ from monochord.cost import Cost
 from monochord.errors import ModelError
 from monochord.estimate import Estimate
 from monochord.fits import FitResult, FitStatus
-from monochord.maps import mapped
+from monochord.maps import Turning, mapped
+from monochord.maps._turning import MAX_DIM
 from monochord.sampling import moved_points
 from monochord.spectra import cost_functional
 from monochord.spectra._verdict import START_RESIDUAL, WIDE_RADIUS
@@ -34,6 +35,9 @@ NUM_PROBES = 64
 CHEAPER, FALLS = 1.25, 1.5
 # Of the draws' Hessians still indefinite, where nearly all were: then one worst coordinate is no objection
 STRAIGHTENED = 0.5
+# Share of a typical score left by linear regressions, and the ratio by which drivers must lower it. GARCH .03 to .09 and 9 (half the
+# gradients to chains along the map, and as many to find it), Lotka–Volterra .1 to .2 and 2 to 4, non-centred eight schools .003 to .02 and 3 to 18
+TYPICAL, EXPLAINS = 0.04, 15.0
 FINISHED = (FitStatus.converged, FitStatus.settled)
 RANK = ("do not use", "start only", "trust")
 
@@ -77,6 +81,17 @@ def wants_blocks(fit: FitResult) -> bool:
     if fit.status not in FINISHED or fit.verdict != "start only" or fit.draws is None or fit.worst_coordinate is None:
         return False
     return fit.indefinite_share is None and fit.worst_coordinate[1].value > MATTERS_COORDINATE
+
+
+def wants_turning(fit: FitResult, turning: Turning) -> bool:
+    """Whether a fit asks for a map whose axes turn: where it asks for a map, and where drivers would explain nearly all of the much it leaves."""
+    if not 3 <= len(fit.names) <= MAX_DIM:
+        return False
+    if wants_map(fit):
+        return True
+    if fit.status not in FINISHED or fit.verdict == "trust" or not turning.drivers:
+        return False
+    return turning.plain > TYPICAL and turning.plain > EXPLAINS * turning.left
 
 
 def leaves_much(fit: FitResult) -> bool:

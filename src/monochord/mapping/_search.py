@@ -20,10 +20,10 @@ from monochord.mapping._judge import (
     wants_blocks,
     wants_map,
     wants_radius,
+    wants_turning,
 )
-from monochord.mapping._turning import carried
+from monochord.mapping._turning import carried, turning_of
 from monochord.maps import AbstractMap, Parents, SliceTarget, block_map, couplings, learned_map, mapped, radial_map
-from monochord.maps._turning import MAX_DIM as MAX_TURNING
 from monochord.metrics import DenseMetric, identity_metric
 from monochord.targets import AbstractTarget, HostTarget, evaluate, idle_lanes
 
@@ -64,7 +64,7 @@ def with_map(
     if best is linear and wants_blocks(linear):
         best, spent = _along_blocks(fold_key(key, BLOCKS), target, linear, algorithm, callback)
         cost = cost + spent
-    if best is linear and wants_map(linear) and target.dim <= MAX_TURNING:
+    if best is linear:
         best, spent = _along_turning(fold_key(key, TURNING), target, linear, algorithm, callback)
         cost = cost + spent
     return dataclasses.replace(best, cost=cost)
@@ -75,9 +75,10 @@ def _along_turning(key: Key, target, linear: FitResult, algorithm, callback) -> 
 
     The fit begins at the Gaussian of the population, without a search; and the population, which has left both fits, compares them.
     """
-    if not isinstance(algorithm, fits.Staged):
+    turning = turning_of(linear)
+    if not wants_turning(linear, turning) or not isinstance(algorithm, fits.Staged):
         return linear, Cost()
-    population = carried(key, target, linear)
+    population = carried(key, target, linear, turning.drivers)
     best, cost = None, population.cost
     for number in range(MAX_ROUNDS if population.left < WORTHWHILE else 0):
         begun = dataclasses.replace(algorithm, start=population.gaussian())

@@ -15,7 +15,7 @@ from monochord.arrays import Key, fold_key, host_generator
 from monochord.cost import Cost
 from monochord.fits import FitResult
 from monochord.gaussian import Gaussian
-from monochord.maps import CholeskyMap, cholesky_map, mapped, turning_drivers
+from monochord.maps import CholeskyMap, Turning, cholesky_map, mapped, turning_drivers
 from monochord.metrics import DenseMetric
 from monochord.sampling import carried_points
 from monochord.targets import AbstractTarget, Evaluations, join
@@ -35,15 +35,16 @@ MOVED = 0.5  # standard deviations of a driver by which the population's mean ma
 class Population:
     """Points carried along a map that is learned from where they have been."""
 
-    def __init__(self, draws: Evaluations, rng: np.random.Generator):
-        self.drivers = _drivers(draws.x, draws.score)
+    def __init__(self, x: np.ndarray, score: np.ndarray, drivers: tuple[int, ...], rng: np.random.Generator):
+        self.drivers = drivers
         self.cost = Cost()
         self.along: CholeskyMap | None = None
-        self._at = draws.x[rng.permutation(len(draws.x))[:POPULATION]]
-        self._first = (draws.x, draws.score)
+        self.left = 1.0
+        self._at = x[rng.permutation(len(x))[:POPULATION]]
+        self._first = (x, score)
         self._rounds: list[tuple[np.ndarray, np.ndarray]] = []
         self._others: list[tuple[np.ndarray, np.ndarray]] = []
-        self._shrink, self.left = FIRST_SHRINK, 1.0
+        self._shrink = FIRST_SHRINK
 
     def learn(self) -> bool:
         """Learn the map from the rounds remembered; whether they are enough."""
@@ -85,7 +86,8 @@ class Population:
 
     def look_for_drivers(self) -> None:
         """Choose the drivers anew, where the points of the last rounds show some."""
-        self.drivers = _drivers(*map(np.concatenate, zip(*self._remembered(LAST), strict=True))) or self.drivers
+        x, score = map(np.concatenate, zip(*self._remembered(LAST), strict=True))
+        self.drivers = _turning(x, score).drivers or self.drivers
 
     def gaussian(self) -> Gaussian:
         """In the coordinates of the map: standard in the members, and as the population was of late in the drivers."""
@@ -110,26 +112,35 @@ class Population:
         return bool(np.all(np.abs(now.mean(0) - then.mean(0)) < MOVED * now.std(0)))
 
 
-def _drivers(x: np.ndarray, score: np.ndarray) -> tuple[int, ...]:
+def turning_of(fit: FitResult) -> Turning:
+    """What the draws of a fit say of drivers."""
+    return _turning(*_paired(fit.draws)) if fit.draws is not None else Turning()
+
+
+def _turning(x: np.ndarray, score: np.ndarray) -> Turning:
     """`turning_drivers`; none where its regressions fail."""
     try:
         with np.errstate(all="ignore"):
             return turning_drivers(x, score)
     except np.linalg.LinAlgError:
-        return ()
+        return Turning()
 
 
-def carried(key: Key, target: AbstractTarget, linear: FitResult) -> Population:
+def _paired(draws: Evaluations) -> tuple[np.ndarray, np.ndarray]:
+    """Antithetic pairs both of which are finite, halves one after the other: points and scores."""
+    half, finite = len(draws.x) // 2, draws.finite()
+    paired = np.flatnonzero(finite[:half] & finite[half : 2 * half])
+    kept = draws.take(np.concatenate([paired, half + paired]))
+    return kept.x, kept.score
+
+
+def carried(key: Key, target: AbstractTarget, linear: FitResult, drivers: tuple[int, ...]) -> Population:
     """The population that began at the draws of `linear`, once it has settled along its map, or after `MAX_ROUNDS`.
 
     Its `left` is infinite where `FIRST_LOOK` rounds in the coordinates of a constant map show no driver, or no map can be learned.
     """
     assert linear.draws is not None
-    draws, half = linear.draws, len(linear.draws.x) // 2
-    finite = draws.finite()
-    paired = np.flatnonzero(finite[:half] & finite[half : 2 * half])
-    draws = draws.take(np.concatenate([paired, half + paired]))
-    population = Population(draws, host_generator(fold_key(key, MAX_ROUNDS)))
+    population = Population(*_paired(linear.draws), drivers, host_generator(fold_key(key, MAX_ROUNDS)))
     settled = 0
     for number in range(MAX_ROUNDS):
         if not population.learn():

@@ -11,7 +11,7 @@ from monochord.maps._learn import Parents, couplings, learned_map
 from monochord.maps._radial import RadialMap
 from monochord.maps._slice import SliceTarget
 from monochord.maps._target import MappedTarget, mapped
-from monochord.maps._turning import cholesky_map, turning_drivers
+from monochord.maps._turning import Turning, cholesky_map, turning_drivers
 
 __all__ = [
     "AbstractMap",
@@ -22,6 +22,7 @@ __all__ = [
     "Parents",
     "RadialMap",
     "SliceTarget",
+    "Turning",
     "block_map",
     "cholesky_map",
     "couplings",

@@ -28,33 +28,42 @@ MAX_STEPS, TOLERANCE = 60, 1e-3
 MAX_LOG_SCALE, HOPELESS = 30.0, 1e8
 
 
-def turning_drivers(x: Float[np.ndarray, "n dim"], score: Float[np.ndarray, "n dim"]) -> tuple[int, ...]:
-    """Coordinates, most telling first, that the score of all others leans on as on drivers; none where that explains no more.
+class Turning(NamedTuple):
+    """Drivers, most telling first, and what linear regressions leave of a typical point's scores of all others, without and with them."""
+
+    drivers: tuple[int, ...] = ()
+    plain: float = 0.0
+    left: float = 0.0
+
+
+def turning_drivers(x: Float[np.ndarray, "n dim"], score: Float[np.ndarray, "n dim"]) -> Turning:
+    """Coordinates that the scores of all others lean on as on drivers; none where that explains no more.
 
     Of antithetic points, halves one after the other, pairs are left out together.
+
+    **Raises** `LinAlgError` where the points say nothing of some direction.
     """
     num, dim = len(x) // 2 * 2, x.shape[1]
     if num < 2 * FEWEST_PAIRS or not 3 <= dim <= MAX_DIM:
-        return ()
+        return Turning()
     z, scaled = ((x - x.mean(0)) / x.std(0))[:num], (score * x.std(0))[:num]
     found: tuple[int, ...] = ()
     while len(found) < min(MAX_DRIVERS, dim - 2):
-        falls = {j: _falls(z, scaled, found, j) for j in range(dim) if j not in found}
+        falls = {}
+        for j in set(range(dim)) - set(found):
+            before, after = (_least_unseen(z, scaled, these, (*found, j)) for these in (found, (*found, j)))
+            falls[j] = before / after if after < math.inf else 0.0
         best = max(falls, key=falls.__getitem__)
         if not falls[best] > FALLS:
             break
         found = (*found, best)
-    return found
+    return Turning(found, _least_unseen(z, scaled, (), found), _least_unseen(z, scaled, found, found))
 
 
-def _falls(z, score, drivers: tuple[int, ...], new: int) -> float:
-    """Ratio of what is left of the others' scores without `new` as a driver to what is with it: its own is in neither."""
-    others = [i for i in range(z.shape[1]) if i not in (*drivers, new)]
-    before, after = (
-        min(_left_unseen(z, score, these, others, degree) for degree in ((1, 2) if these else (0,)))
-        for these in (drivers, (*drivers, new))
-    )
-    return before / after if after < math.inf else 0.0
+def _least_unseen(z, score, drivers: tuple[int, ...], apart: tuple[int, ...]) -> float:
+    """`_left_unseen` of all but the coordinates `apart`, so that no driver is judged by its own score; the better degree."""
+    others = [i for i in range(z.shape[1]) if i not in apart]
+    return min(_left_unseen(z, score, drivers, others, degree) for degree in ((1, 2) if drivers else (0,)))
 
 
 def _left_unseen(z, score, drivers: tuple[int, ...], others: list[int], degree: int) -> float:
