@@ -88,7 +88,8 @@ def _along_turning(key: Key, target, linear: FitResult, algorithm, callback) -> 
             break
         if best is None or best.elbo is None or found.elbo.value > best.elbo.value:
             best = found
-        if number + 1 == MAX_ROUNDS or not population.absorb(found.draws):
+        population.absorb(found.draws)
+        if number + 1 == MAX_ROUNDS or not population.learn():
             break
     if best is None or best.map is None:
         return linear, cost

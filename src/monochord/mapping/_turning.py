@@ -18,7 +18,7 @@ from monochord.gaussian import Gaussian
 from monochord.maps import CholeskyMap, Turning, cholesky_map, mapped, turning_drivers
 from monochord.metrics import DenseMetric
 from monochord.sampling import carried_points
-from monochord.targets import AbstractTarget, Evaluations, join
+from monochord.targets import AbstractTarget, Evaluations, evaluate, idle_lanes, join
 
 POPULATION = 48
 MAX_ROUNDS = 14
@@ -28,6 +28,7 @@ FIRST_LOOK = 2  # rounds between looks for drivers
 SETTLED = 2  # rounds for which the population must have stayed
 FIRST_SHRINK = 0.5  # of the closed form's step size: the first map is a poor one
 LEFT = 0.05  # of a typical coordinate's score on new points, up to which a map explains them
+BEYOND, REACH, FAR = 32, 1.5, 4.0  # points a round, deviations of the population, and mean square missed
 POOR = 0.1  # from which on another driver is looked for
 MOVED = 0.5  # standard deviations of a driver by which the population's mean may move in two rounds once it stays
 
@@ -43,12 +44,14 @@ class Population:
         self._at = x[rng.permutation(len(x))[:POPULATION]]
         self._first = (x, score)
         self._rounds: list[tuple[np.ndarray, np.ndarray]] = []
-        self._others: list[tuple[np.ndarray, np.ndarray]] = []
-        self._shrink = FIRST_SHRINK
+        self._beyond: list[tuple[np.ndarray, np.ndarray]] = []
+        self._shrink, self._rng = FIRST_SHRINK, rng
 
     def learn(self) -> bool:
         """Learn the map from the rounds remembered; whether they are enough."""
-        x, score = (np.concatenate(part) for part in zip(*self._remembered(MEMORY), *self._others, strict=True))
+        x, score = (
+            np.concatenate(part) for part in zip(*self._remembered(MEMORY), *self._beyond[-MEMORY:], strict=True)
+        )
         drivers = np.array(self.drivers, int)
         members = np.setdiff1d(np.arange(x.shape[1]), drivers)
         try:
@@ -65,21 +68,36 @@ class Population:
         moved, self._shrink, cost = carried_points(key, mapped(target, along), start, self.gaussian(), self._shrink)
         self.cost = self.cost + cost
         self._at = along.place(moved[-1].x)
-        self.left = self.take(join(moved), self._rounds)
+        met = join(moved)
+        met = met.take(met.finite())
+        self.left = float(np.mean(np.minimum(self._unexplained(met), 1.0)))
+        self._rounds.append((along.place(met.x), along.pushed(met.x, met.score)))
 
-    def absorb(self, draws: Evaluations) -> bool:
-        """Learn again with draws of a fit along the map, which reach further than the population does."""
-        self.take(draws, self._others)
-        return self.learn()
+    def look_beyond(self, target: AbstractTarget) -> None:
+        """Where drivers reach further than the population, as chains will: points there that the map does not yet miss by far.
 
-    def take(self, met: Evaluations, into: list[tuple[np.ndarray, np.ndarray]]) -> float:
-        """Remember points in the coordinates of the map, with their scores there: the share that the map leaves of them."""
+        The map is learned from them too. Each time it explains a little more, and the frontier moves on.
+        """
+        along, gaussian, drivers = self.along, self.gaussian(), np.array(self.drivers, int)
+        assert along is not None
+        z = self._rng.standard_normal((BEYOND, along.dim))
+        u = gaussian.place(z)
+        u[:, drivers] += (REACH - 1.0) * (u - np.asarray(gaussian.mean))[:, drivers]
+        self.cost = self.cost + Cost(BEYOND, idle_lanes(BEYOND))
+        self.absorb(evaluate(mapped(target, along), u))
+
+    def absorb(self, points: Evaluations) -> None:
+        """Remember `points` in the coordinates of the map, but those that it misses by far."""
         along = self.along
         assert along is not None
-        met = met.take(met.finite())
-        members = np.asarray(along.members)
-        into.append((along.place(met.x), along.pushed(met.x, met.score)))
-        return float(np.mean(np.minimum(np.mean((met.x + met.score)[:, members] ** 2, axis=1), 1.0)))
+        points = points.take(points.finite())
+        points = points.take(self._unexplained(points) < FAR)
+        self._beyond.append((along.place(points.x), along.pushed(points.x, points.score)))
+
+    def _unexplained(self, points: Evaluations) -> np.ndarray:
+        """Mean square, by point, of what the map leaves of a member's score."""
+        assert self.along is not None
+        return np.mean((points.x + points.score)[:, np.asarray(self.along.members)] ** 2, axis=1)
 
     def _remembered(self, rounds: int) -> list[tuple[np.ndarray, np.ndarray]]:
         return self._rounds[-rounds:] or [self._first]
@@ -147,6 +165,7 @@ def carried(key: Key, target: AbstractTarget, linear: FitResult, drivers: tuple[
             population.left = math.inf
             break
         population.advance(fold_key(key, number), target)
+        population.look_beyond(target)
         settled = settled + 1 if population.stays() else 0
         if settled > SETTLED and population.drivers:
             break

@@ -21,8 +21,9 @@ MAX_DIM, FEWEST_PAIRS = 24, 20  # normal equations of 1,200 unknowns and more ta
 MAX_DRIVERS = 3
 FALLS = 1.1  # ratio of what is left of a typical unseen point, from which on another driver is worth having
 FILLED = 0.7  # of the points, regressors at most
-TOP_DEGREE = 3  # of the location; factors are of one degree less, and of the first where points are few
-MAX_UNKNOWNS, EQUATIONS_EACH = 1_200, 3.0
+# Of the location; factors are of one degree less. More where points are many, less where they are few
+USUAL_DEGREE, TOP_DEGREE = 3, 5
+MAX_UNKNOWNS, EQUATIONS_EACH, MANY_EACH = 1_200, 3.0, 10.0
 RIDGE = 1e-2  # of every coefficient but the constants, in units of a standard normal's mean square
 MAX_STEPS, TOLERANCE = 60, 1e-3
 MAX_LOG_SCALE, HOPELESS = 30.0, 1e8
@@ -73,7 +74,7 @@ def _left_unseen(z, score, drivers: tuple[int, ...], others: list[int], degree: 
     """
     block = [i for i in range(z.shape[1]) if i not in drivers]
     w = saturated(z[:, list(drivers)])
-    terms = monomials(w, TOP_DEGREE) if drivers else np.ones((len(z), 1))
+    terms = monomials(w, USUAL_DEGREE) if drivers else np.ones((len(z), 1))
     fewer = terms[:, : num_terms(len(drivers), degree)]
     products = fewer[:, :, None] * z[:, None, block]
     design = np.concatenate([terms, products.reshape(len(z), -1)], axis=1)
@@ -145,9 +146,10 @@ def cholesky_map(
 
 def _form(num_points: int, width: int, num_drivers: int) -> _Form | None:
     """The richest form that the points can tell, and that can be solved for."""
-    for degree in (TOP_DEGREE, TOP_DEGREE - 1):
+    for degree in range(TOP_DEGREE, 1, -1):
         form = _Form(width, num_terms(num_drivers, degree), num_terms(num_drivers, degree - 1))
-        if form.unknowns <= MAX_UNKNOWNS and num_points * width >= EQUATIONS_EACH * form.unknowns:
+        each = EQUATIONS_EACH if degree <= USUAL_DEGREE else MANY_EACH
+        if form.unknowns <= MAX_UNKNOWNS and num_points * width >= each * form.unknowns:
             return form
     return None
 
