@@ -5,13 +5,14 @@ from monochord.maps._arrays import map_arrays, map_from_arrays
 from monochord.maps._base import AbstractMap
 from monochord.maps._block import BlockMap
 from monochord.maps._cholesky import CholeskyMap
+from monochord.maps._cholesky_fit import cholesky_map
 from monochord.maps._conditional import ConditionalMap
 from monochord.maps._elliptical import radial_map
 from monochord.maps._learn import Parents, couplings, learned_map
 from monochord.maps._radial import RadialMap
 from monochord.maps._slice import SliceTarget
 from monochord.maps._target import MappedTarget, mapped
-from monochord.maps._turning import Turning, cholesky_map, turning_drivers
+from monochord.maps._turning import Turning, turning_drivers
 
 __all__ = [
     "AbstractMap",

@@ -133,6 +133,20 @@ def monomials(w, degree: int):
     return xp.stack(list(found.values()), axis=-1)
 
 
+def powers(num_drivers: int, degree: int) -> Int[np.ndarray, "terms num_drivers"]:
+    """Exponents of each entry in each of the `monomials`."""
+    terms = [
+        factors
+        for power in range(degree + 1)
+        for factors in itertools.combinations_with_replacement(range(num_drivers), power)
+    ]
+    found = np.zeros((len(terms), num_drivers), int)
+    for row, factors in enumerate(terms):
+        for j in factors:
+            found[row, j] += 1
+    return found
+
+
 def slopes(w, degree: int, place: int):
     """Derivatives of `monomials` by entry `place` of w."""
     xp = np if isinstance(w, np.ndarray) else jnp
