@@ -1,7 +1,8 @@
-"""Radial and block maps in files: what SCHEMA.md says is what is there, and damage is named."""
+"""Radial, block and Cholesky maps in files: what SCHEMA.md says is what is there, and damage is named."""
 
 import dataclasses
 import io
+import itertools
 import zipfile
 
 import numpy as np
@@ -10,7 +11,7 @@ from scipy import stats
 
 import monochord as mc
 from monochord.errors import DataError
-from monochord.maps import BlockMap, RadialMap
+from monochord.maps import BlockMap, CholeskyMap, RadialMap
 from monochord.metrics import DenseMetric
 from monochord.testing import gaussian_target
 
@@ -39,6 +40,14 @@ def _block() -> BlockMap:
     return BlockMap(
         np.array([[0, 1], [3, DIM]]), np.array([2]), np.array([4]), np.linspace(0.0, 1.0, DIM), np.linspace(1.0, 2.0, DIM),
         np.array([[0.0], [0.4]]), precision, shift,
+    )  # fmt: skip
+
+
+def _cholesky() -> CholeskyMap:
+    rng = np.random.default_rng(2)
+    return CholeskyMap(
+        np.array([0, 2, 4]), np.array([3, 1]), np.linspace(0.0, 1.0, DIM), np.linspace(1.0, 2.0, DIM),
+        rng.standard_normal((6, 3)), rng.standard_normal((3, 3)), 0.2 * rng.standard_normal((3, 3)),
     )  # fmt: skip
 
 
@@ -77,6 +86,22 @@ def test_a_block_map_is_what_the_schema_says(fit, tmp_path):
         np.testing.assert_allclose(mc.load(path).map.place(row), x, rtol=1e-9)
 
 
+def test_a_cholesky_map_is_what_the_schema_says(fit, tmp_path):
+    path = dataclasses.replace(fit, map=_cholesky()).save(tmp_path / "a.npz")
+    m = {name.removeprefix("map."): array for name, array in np.load(path).items() if name.startswith("map.")}
+    width = len(m["members"])
+    for row in fit.draws.x[:20]:
+        w = 3 * np.tanh(((row - m["center"]) / m["unit"])[m["drivers"]] / 3)
+        phi = [np.prod(w[list(of)]) for d in range(3) for of in itertools.combinations_with_replacement(range(2), d)]
+        fewer = np.array(phi[: len(m["ties"])])
+        triangle = np.eye(width)
+        triangle[[1, 2, 2], [0, 0, 1]] = fewer @ m["ties"]
+        x = row.copy()
+        moved = np.array(phi) @ m["location"] + triangle @ (np.exp(fewer @ m["log_scale"]) * row[m["members"]])
+        x[m["members"]] = m["center"][m["members"]] + m["unit"][m["members"]] * moved
+        np.testing.assert_allclose(mc.load(path).map.place(row), x, rtol=1e-10)
+
+
 @pytest.mark.parametrize(
     ("make", "name", "change"),
     [
@@ -85,6 +110,10 @@ def test_a_block_map_is_what_the_schema_says(fit, tmp_path):
         (_block, "map.members", lambda old: old + 1),
         (_block, "map.drivers", lambda old: old + 9),
         (_block, "map.shift", lambda old: old[:, :, :1]),
+        (_cholesky, "map.drivers", lambda old: old - 1),
+        (_cholesky, "map.drivers", lambda old: old + 3),
+        (_cholesky, "map.location", lambda old: old[:5]),
+        (_cholesky, "map.ties", lambda old: old[:, :2]),
     ],
 )
 def test_a_damaged_map_is_named(fit, tmp_path, make, name, change):

@@ -17,9 +17,9 @@ RATES = np.linspace(0.3, 0.7, len(ROWS))
 
 
 def _turned(params):
-    """A standard normal d, and y given d Gaussian with regressions of 2 sin(rate · d) on each other: axes that turn."""
+    """A standard normal d, and y given d Gaussian with regressions of 1.5 sin(rate · d) on each other: axes that turn."""
     d, y = params["d"], params["y"]
-    factor = jnp.eye(WIDTH).at[ROWS, COLUMNS].set(2.0 * jnp.sin(RATES * d))
+    factor = jnp.eye(WIDTH).at[ROWS, COLUMNS].set(1.5 * jnp.sin(RATES * d))
     scale = jnp.exp(-1.5 + 0.5 * jnp.cos(jnp.arange(WIDTH) + d))
     gap = y - jnp.stack([d, d**2 / 2, jnp.sin(d), -d])
     u = jax.scipy.linalg.solve_triangular(factor, gap, lower=True, unit_diagonal=True) / scale
@@ -30,7 +30,7 @@ def _exact(rng: np.random.Generator, count: int) -> np.ndarray:
     """Independent draws of `_turned`, d first."""
     d = rng.standard_normal(count)
     factor = np.tile(np.eye(WIDTH), (count, 1, 1))
-    factor[:, ROWS, COLUMNS] = 2.0 * np.sin(np.outer(d, RATES))
+    factor[:, ROWS, COLUMNS] = 1.5 * np.sin(np.outer(d, RATES))
     scale = np.exp(-1.5 + 0.5 * np.cos(np.arange(WIDTH) + d[:, None]))
     mean = np.stack([d, d**2 / 2, np.sin(d), -d], axis=1)
     y = mean + np.einsum("nij,nj->ni", factor, scale * rng.standard_normal((count, WIDTH)))

@@ -80,7 +80,9 @@ def _along_turning(key: Key, target, linear: FitResult, algorithm, callback) -> 
         return linear, Cost()
     population = carried(key, target, linear, turning.drivers)
     best, cost = None, population.cost
-    for number in range(MAX_ROUNDS if population.left < WORTHWHILE else 0):
+    for number in range(MAX_ROUNDS):
+        if population.along is None or not population.left < WORTHWHILE:
+            break
         begun = dataclasses.replace(algorithm, start=population.gaussian())
         found, spent = _fitted(fold_key(key, number), target, population.along, begun, callback, LEAST)
         cost = cost + spent

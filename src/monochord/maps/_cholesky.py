@@ -57,7 +57,7 @@ class CholeskyMap(AbstractMap):
         location, factor, log_scale = self._moments(u)
         center, unit = jnp.asarray(self.center)[self.members], jnp.asarray(self.unit)[self.members]
         x = center + unit * (location + factor @ (jnp.exp(log_scale) * u[self.members]))
-        return u.at[self.members].set(x), jnp.sum(log_scale) + jnp.sum(jnp.log(unit))
+        return u.at[self.members].set(x.astype(u.dtype)), jnp.sum(log_scale) + jnp.sum(jnp.log(unit))
 
     def place(self, u: Float[np.ndarray, "*batch dim"]) -> Float[np.ndarray, "*batch dim"]:
         u = np.asarray(u)
@@ -126,7 +126,7 @@ def saturated(z):
 def monomials(w, degree: int):
     """All products of `degree` entries of w at most, lower degrees first: shape (..., terms)."""
     xp = np if isinstance(w, np.ndarray) else jnp
-    found = {(): xp.ones(w.shape[:-1], w.dtype)}
+    found: dict[tuple[int, ...], Array] = {(): xp.ones(w.shape[:-1], w.dtype)}
     for power in range(1, degree + 1):
         for factors in itertools.combinations_with_replacement(range(w.shape[-1]), power):
             found[factors] = found[factors[:-1]] * w[..., factors[-1]]
