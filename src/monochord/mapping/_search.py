@@ -19,17 +19,21 @@ from monochord.mapping._judge import (
     wants_blocks,
     wants_map,
     wants_radius,
+    wants_tails,
 )
-from monochord.maps import AbstractMap, Parents, SliceTarget, block_map, couplings, learned_map, mapped, radial_map
+from monochord.maps import (
+    AbstractMap, Parents, SliceTarget, block_map, couplings, learned_map, mapped, radial_map, tail_map,
+)  # fmt: skip
 from monochord.metrics import DenseMetric, identity_metric
 from monochord.targets import AbstractTarget, HostTarget, evaluate, idle_lanes
 
-RADIUS, BLOCKS = 10, 20  # their keys stand apart from those of rounds
+RADIUS, BLOCKS, TAILS = 10, 20, 30  # their keys stand apart from those of rounds
 MAX_ROUNDS = 2  # the second learns from draws that have been where the first could not go
 MOST = 0.9  # of the coordinates: 71 to 91 of 176 with slopes of 85 groups, centred or not, where maps did not pay; 99 of a funnel's 100
 # A map's fit may cost that share of what the linear one did, and always so many gradients: funnels, Rosenbrock's pairs and centred
 # eight schools need less than 2,000, and one that goes on (slopes without centring: 10,000) has come to nothing
 DEAR, LEAST = 0.5, 3_000
+MANY = 0.25  # of the coordinates of a fit that may serve as a start: tails of fewer cost as much to judge as they save
 EXACT = 1e-6  # unexplained share of a coordinate's score: regressions of what is of their form leave 1e-12 and less
 
 
@@ -52,28 +56,44 @@ def with_map(
     """
     if linear.gaussian is None or isinstance(target, HostTarget):
         return linear
-    best, cost = _along_radius(fold_key(key, RADIUS), target, linear, algorithm, callback)
+    best, spent = _along_radius(fold_key(key, RADIUS), target, linear, algorithm, callback)
+    cost = linear.cost + spent
     if best is linear and wants_map(linear):
         best, spent = _along_conditionals(key, target, linear, algorithm, callback)
         cost = cost + spent
     if best is linear and wants_blocks(linear):
         best, spent = _along_blocks(fold_key(key, BLOCKS), target, linear, algorithm, callback)
         cost = cost + spent
+    if best is linear:
+        best, spent = _along_tails(fold_key(key, TAILS), target, linear, algorithm, callback)
+        cost = cost + spent
     return dataclasses.replace(best, cost=cost)
 
 
 def _along_radius(key: Key, target, linear: FitResult, algorithm, callback) -> tuple[FitResult, Cost]:
-    """The fit along the map of a Student-t, if one explains the scores and that fit is better, or `linear`; and the cost.
+    """The fit along the map of a Student-t, if one explains the scores and that fit is better, or `linear`; and what it costs.
 
     In the coordinates of such a map the target is close to a standard Gaussian: the fit begins there, without a search.
     """
     along = _found(radial_map, linear) if wants_radius(linear) and isinstance(algorithm, fits.Staged) else None
+    return _from_standard(key, target, along, linear, algorithm, callback)
+
+
+def _along_tails(key: Key, target, linear: FitResult, algorithm, callback) -> tuple[FitResult, Cost]:
+    """The fit along a map of single coordinates, if one explains most of the scores and that fit is better, or `linear`; and what it costs."""
+    along = _found(tail_map, linear) if wants_tails(linear) and isinstance(algorithm, fits.Staged) else None
+    if along is not None and linear.verdict == "start only" and along.num_moved < MANY * along.dim:
+        along = None
+    return _from_standard(key, target, along, linear, algorithm, callback)
+
+
+def _from_standard(key: Key, target, along: AbstractMap | None, linear, algorithm, callback) -> tuple[FitResult, Cost]:
+    """The better of `linear` and of a fit along a map that begins with a standard Gaussian there; and what it costs."""
     if along is None:
-        return linear, linear.cost
+        return linear, Cost()
     standard = Gaussian(np.zeros(along.dim), identity_metric(along.dim))
     begun = dataclasses.replace(algorithm, start=standard)
     found, cost = _fitted(key, target, along, begun, callback, max(DEAR * linear.cost.gradients, LEAST))
-    cost = linear.cost + cost
     if found is None:
         return linear, cost
     pays, spent = is_better(fold_key(key, MAX_ROUNDS), target, found, linear)

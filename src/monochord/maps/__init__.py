@@ -9,6 +9,8 @@ from monochord.maps._elliptical import radial_map
 from monochord.maps._learn import Parents, couplings, learned_map
 from monochord.maps._radial import RadialMap
 from monochord.maps._slice import SliceTarget
+from monochord.maps._tail import TailMap
+from monochord.maps._tail_fit import tail_map
 from monochord.maps._target import MappedTarget, mapped
 
 __all__ = [
@@ -19,6 +21,7 @@ __all__ = [
     "Parents",
     "RadialMap",
     "SliceTarget",
+    "TailMap",
     "block_map",
     "couplings",
     "learned_map",
@@ -26,4 +29,5 @@ __all__ = [
     "map_from_arrays",
     "mapped",
     "radial_map",
+    "tail_map",
 ]
