@@ -30,7 +30,7 @@ FORMAT, VERSION = "monochord-fit", 1
 CONDITIONAL, RADIAL, BLOCK, TAIL = "conditional", "radial", "block", "tail"  # kinds of maps
 MAP_ROWS = ("center", "unit", "offset", "log_scale", "other_place", "other_log_scale")
 MAP_TABLES = ("location", "curvature", "scale", "other_scale")
-TAIL_ROWS = ("loc", "scale", "skewness", "tail", "degrees")
+TAIL_ROWS = ("loc", "scale", "skewness", "tail", "reach", "degrees")
 ESTIMATES = ("elbo", "score_residual", "pareto_k", "indefinite_share", "radial_spread", "gain_over_identity")
 
 
