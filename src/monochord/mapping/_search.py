@@ -76,27 +76,43 @@ def _along_radius(key: Key, target, linear: FitResult, algorithm, callback) -> t
     In the coordinates of such a map the target is close to a standard Gaussian: the fit begins there, without a search.
     """
     along = _found(radial_map, linear) if wants_radius(linear) and isinstance(algorithm, fits.Staged) else None
-    return _from_standard(key, target, along, linear, algorithm, callback)
-
-
-def _along_tails(key: Key, target, linear: FitResult, algorithm, callback) -> tuple[FitResult, Cost]:
-    """The fit along a map of single coordinates, if one explains most of the scores and that fit is better, or `linear`; and what it costs."""
-    along = _found(tail_map, linear) if wants_tails(linear) and isinstance(algorithm, fits.Staged) else None
-    if along is not None and linear.verdict == "start only" and along.num_moved < MANY * along.dim:
-        along = None
-    return _from_standard(key, target, along, linear, algorithm, callback)
-
-
-def _from_standard(key: Key, target, along: AbstractMap | None, linear, algorithm, callback) -> tuple[FitResult, Cost]:
-    """The better of `linear` and of a fit along a map that begins with a standard Gaussian there; and what it costs."""
     if along is None:
         return linear, Cost()
     standard = Gaussian(np.zeros(along.dim), identity_metric(along.dim))
-    begun = dataclasses.replace(algorithm, start=standard)
-    found, cost = _fitted(key, target, along, begun, callback, max(DEAR * linear.cost.gradients, LEAST))
+    found, cost = _begun(key, target, along, standard, linear, algorithm, callback)
+    return _judged(fold_key(key, MAX_ROUNDS), target, found, linear, cost)
+
+
+def _along_tails(key: Key, target, linear: FitResult, algorithm, callback) -> tuple[FitResult, Cost]:
+    """The fit along a map of single coordinates, if one explains most of the scores and that fit is better, or `linear`; and what it costs.
+
+    Where the first fit does not come to trust, a second map is learned from draws and couplings of it.
+    """
+    learned = _found(tail_map, linear) if wants_tails(linear) and isinstance(algorithm, fits.Staged) else None
+    if learned is None or (linear.verdict == "start only" and learned[0].num_moved < MANY * learned[0].dim):
+        return linear, Cost()
+    best, cost = _begun(fold_key(key, 0), target, *learned, linear, algorithm, callback)
+    if best is not None and best.verdict != "trust" and best.draws is not None and best.elbo is not None:
+        again = _found(tail_map, best, learned[0])
+        if again is not None:
+            found, spent = _begun(fold_key(key, 1), target, *again, linear, algorithm, callback)
+            cost = cost + spent
+            if found is not None and found.elbo is not None and found.elbo.value > best.elbo.value:
+                best = found
+    return _judged(fold_key(key, MAX_ROUNDS), target, best, linear, cost)
+
+
+def _begun(key: Key, target, along: AbstractMap, start: Gaussian, linear, algorithm, callback) -> tuple[FitResult | None, Cost]:
+    """The fit along a map that begins with `start` there, None where it cost too much; and what it costs."""
+    begun = dataclasses.replace(algorithm, start=start)
+    return _fitted(key, target, along, begun, callback, max(DEAR * linear.cost.gradients, LEAST))
+
+
+def _judged(key: Key, target, found: FitResult | None, linear: FitResult, cost: Cost) -> tuple[FitResult, Cost]:
+    """The better of both; and `cost` with that of the comparison."""
     if found is None:
         return linear, cost
-    pays, spent = is_better(fold_key(key, MAX_ROUNDS), target, found, linear)
+    pays, spent = is_better(key, target, found, linear)
     return (found if pays else linear), cost + spent
 
 
@@ -159,12 +175,12 @@ def _with_standard(gaussian: Gaussian, free: np.ndarray, dim: int) -> Gaussian:
     return Gaussian(mean, DenseMetric.from_covariance(covariance))
 
 
-def _found(learn: Callable, fit: FitResult, *points):
+def _found(learn: Callable, fit: FitResult, *more):
     """What `learn` makes of the draws of a fit; no map where its regressions fail."""
     assert fit.gaussian is not None and fit.draws is not None
     try:
         with np.errstate(all="ignore"):
-            return learn(fit.gaussian, fit.draws, *points)
+            return learn(fit.gaussian, fit.draws, *more)
     except np.linalg.LinAlgError:
         return None
 

@@ -10,7 +10,8 @@ from jaxtyping import Float
 
 from monochord.gaussian import Gaussian
 from monochord.maps._tail import FIELDS, TailMap
-from monochord.maps._tail_search import Law, fitted, linear, searched
+from monochord.maps._tail_search import DIFFERENCE, Law, fitted, linear, searched
+from monochord.metrics import DenseMetric, DiagonalMetric
 from monochord.targets import Evaluations
 
 FEWEST, MAX_DIM = 40, 1000  # points, and coordinates: a dense precision is looked at
@@ -18,46 +19,89 @@ TURNS, ROUNDS = 3, 15  # of map and precision, and of a search that goes on
 # Of a coordinate's score that is not linear in it: the least that is looked at, and the share that a map may leave. Gumbel, Student and
 # log-gamma laws have .1 to 3 and leave .001 to .1 of it. Noise that does not lean on the coordinate keeps more than .9
 STANDS_OUT, LEFT = 0.05, 0.25
+LOOKED_AT = 0.005  # of it, where another coordinate stands out
+LEAST_EIGENVALUE = 0.05  # of the correlations of a first precision
 LEFT_OF_ALL = 0.5  # the same of all coordinates together: where more stays trouble lies elsewhere
 
 
-def tail_map(gaussian: Gaussian, draws: Evaluations) -> TailMap | None:
-    """The map of the coordinates whose own score is not linear, or None where it would not explain the scores.
+def tail_map(
+    gaussian: Gaussian, draws: Evaluations, along: TailMap | None = None
+) -> tuple[TailMap, Gaussian] | None:
+    """The map of the coordinates whose own score is not linear, with a first Gaussian there; None where it would not explain the scores.
 
-    `draws` are points of any distribution with scores there. A coordinate is moved where its score, the others taken out, is
-    not linear in it (`STANDS_OUT`, as a share of a Gaussian's squared score) and the map leaves less than a quarter of that.
+    `draws` are points of any distribution with scores there, `gaussian` has the target's means and precision; both are in the
+    coordinates of `along` where a first map is given. A coordinate is moved where its score, the others taken out, is not linear in it (`STANDS_OUT` for one
+    of them, as a share of a Gaussian's squared score) and the map leaves less than a quarter of that.
     """
     points = draws.take(np.flatnonzero(draws.finite()))
     if len(points.x) < FEWEST or gaussian.dim > MAX_DIM:
         return None
-    mean, unit = points.x.mean(0), points.x.std(0)
+    x, score = (points.x, points.score) if along is None else _taken_back(along, points)
+    mean, unit = x.mean(0), x.std(0)
     if not np.all(unit > 0):
         return None
-    z, score = (points.x - mean) / unit, points.score * unit
-    coupling = np.asarray(gaussian.metric.solve(np.eye(gaussian.dim))) * np.outer(unit, unit)
-    np.fill_diagonal(coupling, 0.0)
-    by_others = (z - (np.asarray(gaussian.mean) - mean) / unit) @ coupling
+    z, score = (x - mean) / unit, score * unit
+    coupling, by_others = _coupled(gaussian, x, unit, along)
     plain = np.minimum(linear(z, score)[0], linear(z, score + by_others)[0])
-    tried = np.flatnonzero(plain > STANDS_OUT)
-    if not tried.size:
+    if not np.any(plain > STANDS_OUT):
         return None
-    law = _best(z, score, by_others, coupling, tried)
+    tried = np.flatnonzero(plain > LOOKED_AT)
+    law, leans = _best(z, score, by_others, coupling, tried)
     moves = law.left < LEFT * plain[tried]
-    if not np.any(moves) or not plain.sum() - np.sum((plain[tried] - law.left)[moves]) < LEFT_OF_ALL * plain.sum():
+    left = plain.sum() - np.sum((plain[tried] - law.left)[moves])
+    if not np.any(plain[tried[moves]] > STANDS_OUT) or not left < LEFT_OF_ALL * plain.sum():
         return None
-    at = tried[moves]
-    found, kept = law.map(), TailMap.identity(gaussian.dim)
+    at, found, kept = tried[moves], law.map(), TailMap.identity(gaussian.dim)
     rows = {name: np.array(getattr(kept, name)) for name in FIELDS}
     for name in FIELDS:
         rows[name][at] = getattr(found, name)[moves]
     rows["loc"][at], rows["scale"][at] = mean[at] + unit[at] * rows["loc"][at], unit[at] * rows["scale"][at]
-    return TailMap.of(**rows)
+    made, given = TailMap.of(**rows), (score + by_others) / unit
+    given[:, at[~leans[moves]]] = 0.0
+    return made, _first_gaussian(made, x, given, coupling / np.outer(unit, unit), at[~leans[moves]])
 
 
-def _best(z, score, by_others, coupling, tried) -> Law:
-    """The better of the laws of the scores themselves and of what is left of them once others are taken out, at the places `tried`."""
+def _first_gaussian(along: TailMap, x, given, coupling, alone) -> Gaussian:
+    """Standard where a coordinate is moved, else by what is left of the scores; coupled as the scores are, but for those `alone`."""
+    inverse = 1.0 / along.slopes(along.inverse(x))
+    mean, moved = inverse.mean(0), along.moved
+    precision = coupling / np.outer(mean, mean)
+    precision[alone] = precision[:, alone] = 0.0
+    unit = x.std(0)
+    _, slope, place = linear((x - x.mean(0)) / unit, given * unit)
+    np.fill_diagonal(precision, np.where(moved, 1.0, slope / unit**2))
+    place = np.where(moved, 0.0, x.mean(0) + unit * place)
+    size = np.sqrt(np.diag(precision))
+    if np.linalg.eigvalsh(precision / np.outer(size, size))[0] < LEAST_EIGENVALUE:
+        return Gaussian(place, DiagonalMetric(1.0 / size))
+    return Gaussian(place, DenseMetric.from_covariance(np.linalg.inv(precision)))
+
+
+def _taken_back(along: TailMap, points: Evaluations) -> tuple[np.ndarray, np.ndarray]:
+    """Points and scores in the target's own coordinates."""
+    u = points.x
+    ahead, behind = (np.log(along.slopes(u + step)) for step in (DIFFERENCE, -DIFFERENCE))
+    return along.place(u), (points.score - (ahead - behind) / (2.0 * DIFFERENCE)) / along.slopes(u)
+
+
+def _coupled(gaussian: Gaussian, x, unit, along: TailMap | None) -> tuple[np.ndarray, np.ndarray]:
+    """Mean −∂s_i/∂x_j off the diagonal, standardised; and what it takes off the scores."""
+    coupling = np.asarray(gaussian.metric.solve(np.eye(gaussian.dim)))
+    np.fill_diagonal(coupling, 0.0)
+    if along is None:
+        coupling = coupling * np.outer(unit, unit)
+        return coupling, ((x - np.asarray(gaussian.mean)) / unit) @ coupling
+    u = along.inverse(x)
+    inverse = unit / along.slopes(u)
+    mean = inverse.mean(0)
+    return coupling * np.outer(mean, mean), (u - np.asarray(gaussian.mean)) @ coupling * inverse
+
+
+def _best(z, score, by_others, coupling, tried) -> tuple[Law, np.ndarray]:
+    """The better of the laws of the scores themselves and of what is left of them once others are taken out, at the places `tried`; and
+    whether it is the second."""
     own = z[:, tried]
-    best = fitted(own, score[:, tried])
+    best = alone = fitted(own, score[:, tried])
     law = None
     for _ in range(TURNS):
         given = (score + by_others)[:, tried]
@@ -69,4 +113,4 @@ def _best(z, score, by_others, coupling, tried) -> Law:
         inverse[:, tried] = 1.0 / along.slopes(u[:, tried])
         mean = inverse.mean(0)
         by_others = (u / mean) @ coupling * inverse / mean
-    return best
+    return best, best.left < alone.left
