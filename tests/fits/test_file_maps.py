@@ -1,4 +1,4 @@
-"""Radial and block maps in files: what SCHEMA.md says is what is there, and damage is named."""
+"""Radial, block and tail maps in files: what SCHEMA.md says is what is there, and damage is named."""
 
 import dataclasses
 import io
@@ -10,7 +10,7 @@ from scipy import stats
 
 import monochord as mc
 from monochord.errors import DataError
-from monochord.maps import BlockMap, RadialMap
+from monochord.maps import BlockMap, RadialMap, TailMap
 from monochord.metrics import DenseMetric
 from monochord.testing import gaussian_target
 
@@ -77,6 +77,25 @@ def test_a_block_map_is_what_the_schema_says(fit, tmp_path):
         np.testing.assert_allclose(mc.load(path).map.place(row), x, rtol=1e-9)
 
 
+def _tail() -> TailMap:
+    return TailMap.of(
+        np.linspace(-1.0, 2.0, DIM), np.linspace(0.5, 2.0, DIM), np.linspace(-0.5, 0.9, DIM), np.linspace(0.4, 1.5, DIM),
+        np.linspace(0.2, 1.1, DIM), np.array([np.inf, 3.0, np.inf, 8.0, np.inf]),
+    )  # fmt: skip
+
+
+def test_a_tail_map_is_what_the_schema_says(fit, tmp_path):
+    """By SciPy's Student-t law, where degrees are finite."""
+    path = dataclasses.replace(fit, map=_tail()).save(tmp_path / "a.npz")
+    m = {name.removeprefix("map."): array for name, array in np.load(path).items() if name.startswith("map.")}
+    u = fit.draws.x[:20] / fit.draws.x.std(0)
+    v = np.where(np.isfinite(m["degrees"]), -np.sign(u) * stats.t(np.minimum(m["degrees"], 1e6)).ppf(stats.norm.cdf(-np.abs(u))), u)
+    x = m["loc"] + m["scale"] * np.sinh((np.arcsinh(m["reach"] * v) + m["skewness"]) / m["tail"])
+    along = mc.load(path).map
+    np.testing.assert_allclose(along.place(u), x, rtol=1e-6, atol=1e-8)
+    np.testing.assert_array_equal(along.place(u), _tail().place(u))
+
+
 @pytest.mark.parametrize(
     ("make", "name", "change"),
     [
@@ -85,6 +104,8 @@ def test_a_block_map_is_what_the_schema_says(fit, tmp_path):
         (_block, "map.members", lambda old: old + 1),
         (_block, "map.drivers", lambda old: old + 9),
         (_block, "map.shift", lambda old: old[:, :, :1]),
+        (_tail, "map.scale", lambda old: -old),
+        (_tail, "map.reach", lambda old: old[:2]),
     ],
 )
 def test_a_damaged_map_is_named(fit, tmp_path, make, name, change):

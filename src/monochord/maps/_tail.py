@@ -8,6 +8,7 @@ logarithms of gamma variables. Tails are heavier than a Gaussian's for tail < 1,
 v = u, or, where `degrees` are finite, of a Student-t with those if u is Gaussian (`RadialMap` in one dimension).
 """
 
+import math
 from typing import final
 
 import jax.numpy as jnp
@@ -110,7 +111,7 @@ class TailMap(AbstractMap):
 
     def named(self, names: tuple[str, ...]) -> str:
         moved = np.flatnonzero(self.moved)
-        shown = ", ".join(f"`{names[i]}` ({self._law(i)})" for i in moved[:SHOWN])
+        shown = ", ".join(f"`{names[i]}` ({self._law(i)})" for i in moved.tolist()[:SHOWN])
         return f"tails of {len(moved)} coordinates, each by itself: {shown}" + (", …" if len(moved) > SHOWN else "")
 
     def _law(self, i: int) -> str:
@@ -126,5 +127,5 @@ class TailMap(AbstractMap):
         bent = self.reach * v
         turned = (xp.arcsinh(bent) + self.skewness) / self.tail
         log_slope = phi + xp.log1p(2.0 * u**2 * slope) + xp.log(self.scale * self.reach / self.tail)
-        log_slope = log_slope + xp.logaddexp(turned, -turned) - np.log(2.0) - 0.5 * xp.log1p(bent**2)
+        log_slope = log_slope + xp.logaddexp(turned, -turned) - math.log(2.0) - 0.5 * xp.log1p(bent**2)
         return self.loc + self.scale * xp.sinh(turned), log_slope

@@ -10,7 +10,7 @@ from jaxtyping import Float
 
 from monochord.gaussian import Gaussian
 from monochord.maps._tail import FIELDS, TailMap
-from monochord.maps._tail_search import DIFFERENCE, Law, fitted, linear, searched
+from monochord.maps._tail_search import DIFFERENCE, Law, best_gaussian, fitted, searched
 from monochord.metrics import DenseMetric, DiagonalMetric
 from monochord.targets import Evaluations
 
@@ -42,7 +42,7 @@ def tail_map(
         return None
     z, score = (x - mean) / unit, score * unit
     coupling, by_others = _coupled(gaussian, x, unit, along)
-    plain = np.minimum(linear(z, score)[0], linear(z, score + by_others)[0])
+    plain = np.minimum(best_gaussian(z, score)[0], best_gaussian(z, score + by_others)[0])
     if not np.any(plain > STANDS_OUT):
         return None
     tried = np.flatnonzero(plain > LOOKED_AT)
@@ -68,8 +68,8 @@ def _first_gaussian(along: TailMap, x, given, coupling, alone) -> Gaussian:
     precision = coupling / np.outer(mean, mean)
     precision[alone] = precision[:, alone] = 0.0
     unit = x.std(0)
-    _, slope, place = linear((x - x.mean(0)) / unit, given * unit)
-    np.fill_diagonal(precision, np.where(moved, 1.0, slope / unit**2))
+    _, width, place = best_gaussian((x - x.mean(0)) / unit, given * unit)
+    np.fill_diagonal(precision, np.where(moved, 1.0, (width * unit) ** -2.0))
     place = np.where(moved, 0.0, x.mean(0) + unit * place)
     size = np.sqrt(np.diag(precision))
     if np.linalg.eigvalsh(precision / np.outer(size, size))[0] < LEAST_EIGENVALUE:

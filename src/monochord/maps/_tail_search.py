@@ -18,7 +18,6 @@ FIRST_SKEWNESS = 1.0  # one search starts without, one with it, of the sign that
 ROUNDS, DIFFERENCE = 60, 1e-6
 # Of skewness, log tail and log reach
 LOWEST, HIGHEST = np.array([-6.0, np.log(0.05), np.log(0.05)]), np.array([6.0, np.log(10.0), np.log(5.0)])
-WIDEST = 0.05  # least precision of a coordinate whose score rises with it: a Gaussian 4 times as wide as the points
 MIN_DEGREES, MAX_DEGREES = 1.0, 100.0
 SIMPLER = 0.5  # a Student-t, which has two parameters less, where it leaves that share of what the other family does
 
@@ -46,12 +45,15 @@ class Law(NamedTuple):
         return TailMap.of(self.loc, scale, self.skewness, tail, reach, self.degrees)
 
 
-def linear(z: Table, score: Table) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Mean square of what a Gaussian's score leaves, in its own unit; its precision and its mean."""
-    cross, center = np.mean(z * score, axis=0), score.mean(0)
-    slope = np.maximum(-cross, WIDEST)
-    left = np.mean((score - center + slope * z) ** 2, axis=0) / slope
-    return left, slope, np.clip(center / slope, z.min(0), z.max(0))
+def best_gaussian(z: Table, score: Table) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """What the best Gaussian leaves, its width and its mean: of x = m + c u the least mean ((z − m)/c + c r)², in closed form.
+
+    Where r is −z/c² and noise of the variance ς² that does not lean on z, it leaves ς²c², and less where that is large.
+    """
+    cross, center = np.mean((z - z.mean(0)) * score, axis=0), score.mean(0)
+    width = np.sqrt(z.std(0) / np.maximum(score.std(0), 1e-300))
+    left = 2.0 * np.maximum(z.std(0) * score.std(0) + cross, 0.0)
+    return left, width, z.mean(0) + center * width**2
 
 
 def fitted(z: Table, score: Table) -> Law:
@@ -66,8 +68,8 @@ def fitted(z: Table, score: Table) -> Law:
 
 def _first(z, score, skewness) -> Law:
     """A Gaussian's centre and width, and a skewness."""
-    _, slope, center = linear(z, score)
-    width, zero = 1.0 / np.sqrt(slope), np.zeros(z.shape[1])
+    _, width, center = best_gaussian(z, score)
+    zero = np.zeros(z.shape[1])
     return Law(
         center - width * np.sinh(skewness), np.log(width / np.cosh(skewness)), skewness, zero, zero, np.full_like(zero, np.inf), zero
     )  # fmt: skip
