@@ -16,10 +16,10 @@ from monochord.targets import Evaluations
 
 FEWEST, MAX_DIM = 40, 1000  # points, and coordinates: a dense precision is looked at
 TURNS, ROUNDS = 3, 15  # of map and precision, and of a search that goes on
-# Of a coordinate's score that is not linear in it: the least that is looked at, and the share that a map may leave. Gumbel, Student and
-# log-gamma laws have .1 to 3 and leave .001 to .1 of it. Noise that does not lean on the coordinate keeps more than .9
+# Of a coordinate's score that is not linear in it: the least for which a map is made, and the share that it may leave. Gumbel, Student
+# and log-gamma laws have .1 to 3 and leave .0001 to .1 of it; noise that does not lean on the coordinate keeps .9, with heavy tails .5
 STANDS_OUT, LEFT = 0.05, 0.25
-LOOKED_AT = 0.005  # of it, where another coordinate stands out
+STANDS_OUT_TOO, LEFT_TOO = 0.002, 0.5  # the same of the others, once there is a map
 LEAST_EIGENVALUE = 0.05  # of the correlations of a first precision
 LEFT_OF_ALL = 0.5  # the same of all coordinates together: where more stays trouble lies elsewhere
 
@@ -30,8 +30,8 @@ def tail_map(
     """The map of the coordinates whose own score is not linear, with a first Gaussian there; None where it would not explain the scores.
 
     `draws` are points of any distribution with scores there, `gaussian` has the target's means and precision; both are in the
-    coordinates of `along` where a first map is given. A coordinate is moved where its score, the others taken out, is not linear in it (`STANDS_OUT` for one
-    of them, as a share of a Gaussian's squared score) and the map leaves less than a quarter of that.
+    coordinates of `along` where a first map is given. There is a map where a coordinate's score, the others taken out, is not linear in it,
+    and the map leaves less than a quarter of that, and of all coordinates' less than half.
     """
     points = draws.take(np.flatnonzero(draws.finite()))
     if len(points.x) < FEWEST or gaussian.dim > MAX_DIM:
@@ -45,11 +45,12 @@ def tail_map(
     plain = np.minimum(best_gaussian(z, score)[0], best_gaussian(z, score + by_others)[0])
     if not np.any(plain > STANDS_OUT):
         return None
-    tried = np.flatnonzero(plain > LOOKED_AT)
+    tried = np.flatnonzero(plain > STANDS_OUT_TOO)
     law, leans = _best(z, score, by_others, coupling, tried)
-    moves = law.left < LEFT * plain[tried]
+    moves = law.left < LEFT_TOO * plain[tried]
     left = plain.sum() - np.sum((plain[tried] - law.left)[moves])
-    if not np.any(plain[tried[moves]] > STANDS_OUT) or not left < LEFT_OF_ALL * plain.sum():
+    is_reason = (plain[tried] > STANDS_OUT) & (law.left < LEFT * plain[tried])
+    if not np.any(is_reason) or not left < LEFT_OF_ALL * plain.sum():
         return None
     at, found, kept = tried[moves], law.map(), TailMap.identity(gaussian.dim)
     rows = {name: np.array(getattr(kept, name)) for name in FIELDS}
