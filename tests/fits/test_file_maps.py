@@ -89,7 +89,11 @@ def test_a_tail_map_is_what_the_schema_says(fit, tmp_path):
     path = dataclasses.replace(fit, map=_tail()).save(tmp_path / "a.npz")
     m = {name.removeprefix("map."): array for name, array in np.load(path).items() if name.startswith("map.")}
     u = fit.draws.x[:20] / fit.draws.x.std(0)
-    v = np.where(np.isfinite(m["degrees"]), -np.sign(u) * stats.t(np.minimum(m["degrees"], 1e6)).ppf(stats.norm.cdf(-np.abs(u))), u)
+    v = np.where(
+        np.isfinite(m["degrees"]),
+        -np.sign(u) * stats.t(np.minimum(m["degrees"], 1e6)).ppf(stats.norm.cdf(-np.abs(u))),
+        u,
+    )
     x = m["loc"] + m["scale"] * np.sinh((np.arcsinh(m["reach"] * v) + m["skewness"]) / m["tail"])
     along = mc.load(path).map
     np.testing.assert_allclose(along.place(u), x, rtol=1e-6, atol=1e-8)

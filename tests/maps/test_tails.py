@@ -84,7 +84,9 @@ def test_a_tail_map_in_single_precision(points):
 def _points(log_density, seed: int = 3, num: int = 128) -> tuple[Gaussian, Evaluations]:
     """Points of a Gaussian that is not fitted to anything, with scores."""
     x = PLACE + UNIT * np.random.default_rng(seed).standard_normal((num, DIM))
-    return Gaussian(PLACE, DiagonalMetric(UNIT)), Evaluations(x, np.zeros(num), np.asarray(jax.vmap(jax.grad(log_density))(x)))
+    return Gaussian(PLACE, DiagonalMetric(UNIT)), Evaluations(
+        x, np.zeros(num), np.asarray(jax.vmap(jax.grad(log_density))(x))
+    )
 
 
 def _log_skewed(y):
@@ -108,7 +110,9 @@ def test_laws_are_found_exactly_from_points_of_another_law():
     np.testing.assert_allclose(along.loc[:7], PLACE[:7], rtol=1e-5, atol=1e-6)
     np.testing.assert_allclose(along.scale[:7], UNIT[:7], rtol=1e-5)
     np.testing.assert_allclose(first.mean, np.where(wanted < 7, 0.0, PLACE), atol=1e-6)
-    np.testing.assert_allclose(first.metric.dense(), np.diag(np.where(wanted < 7, 1.0, UNIT) ** 2), rtol=1e-6, atol=1e-8)
+    np.testing.assert_allclose(
+        first.metric.dense(), np.diag(np.where(wanted < 7, 1.0, UNIT) ** 2), rtol=1e-6, atol=1e-8
+    )
 
 
 def test_no_tails_are_found_where_a_score_is_a_line_and_noise():
@@ -155,7 +159,9 @@ def test_draws_along_a_tail_map_have_the_targets_quantiles(coupled, tmp_path):
     read = mc.load(fit.save(tmp_path / "fit.npz"))
     np.testing.assert_array_equal(read.map.place(fit.draws.x), fit.map.place(fit.draws.x))
     data = mc.sample(target, fit=read, seed=1, progress=False)
-    assert data.sample_stats.attrs["status"] == "target ESS reached" and "each by itself" in data.sample_stats.attrs["map"]
+    assert (
+        data.sample_stats.attrs["status"] == "target ESS reached" and "each by itself" in data.sample_stats.attrs["map"]
+    )
     y = (data["posterior"]["x"].values.reshape(-1, DIM) - PLACE) / UNIT
     u = np.sinh(TAIL * np.arcsinh(y) - SKEWNESS)
     for share in (0.05, 0.5, 0.95):

@@ -22,7 +22,15 @@ from monochord.mapping._judge import (
     wants_tails,
 )
 from monochord.maps import (
-    AbstractMap, Parents, SliceTarget, block_map, couplings, learned_map, mapped, radial_map, tail_map,
+    AbstractMap,
+    Parents,
+    SliceTarget,
+    block_map,
+    couplings,
+    learned_map,
+    mapped,
+    radial_map,
+    tail_map,
 )  # fmt: skip
 from monochord.metrics import DenseMetric, identity_metric
 from monochord.targets import AbstractTarget, HostTarget, evaluate, idle_lanes
@@ -79,7 +87,7 @@ def _along_radius(key: Key, target, linear: FitResult, algorithm, callback) -> t
     if along is None:
         return linear, Cost()
     standard = Gaussian(np.zeros(along.dim), identity_metric(along.dim))
-    found, cost = _begun(key, target, along, standard, linear, algorithm, callback)
+    found, cost = _begun(key, target, (along, standard), linear, algorithm, callback)
     return _judged(fold_key(key, MAX_ROUNDS), target, found, linear, cost)
 
 
@@ -91,19 +99,22 @@ def _along_tails(key: Key, target, linear: FitResult, algorithm, callback) -> tu
     learned = _found(tail_map, linear) if wants_tails(linear) and isinstance(algorithm, fits.Staged) else None
     if learned is None or (linear.verdict == "start only" and learned[0].num_moved < MANY * learned[0].dim):
         return linear, Cost()
-    best, cost = _begun(fold_key(key, 0), target, *learned, linear, algorithm, callback)
+    best, cost = _begun(fold_key(key, 0), target, learned, linear, algorithm, callback)
     if best is not None and best.verdict != "trust" and best.draws is not None and best.elbo is not None:
         again = _found(tail_map, best, learned[0])
         if again is not None:
-            found, spent = _begun(fold_key(key, 1), target, *again, linear, algorithm, callback)
+            found, spent = _begun(fold_key(key, 1), target, again, linear, algorithm, callback)
             cost = cost + spent
             if found is not None and found.elbo is not None and found.elbo.value > best.elbo.value:
                 best = found
     return _judged(fold_key(key, MAX_ROUNDS), target, best, linear, cost)
 
 
-def _begun(key: Key, target, along: AbstractMap, start: Gaussian, linear, algorithm, callback) -> tuple[FitResult | None, Cost]:
-    """The fit along a map that begins with `start` there, None where it cost too much; and what it costs."""
+def _begun(
+    key: Key, target, learned: tuple[AbstractMap, Gaussian], linear, algorithm, callback
+) -> tuple[FitResult | None, Cost]:
+    """The fit along a map that begins with a given Gaussian there, None where it cost too much; and what it costs."""
+    along, start = learned
     begun = dataclasses.replace(algorithm, start=start)
     return _fitted(key, target, along, begun, callback, max(DEAR * linear.cost.gradients, LEAST))
 

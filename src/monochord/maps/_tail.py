@@ -69,7 +69,7 @@ class TailMap(AbstractMap):
         for table, own in zip(tables, different, strict=True):
             if np.isfinite(own):
                 table[:], step = stretch(1, float(own))
-        return cls(*rows, tables, np.asarray(step), row)
+        return cls(rows[0], rows[1], rows[2], rows[3], rows[4], rows[5], tables, np.asarray(step), row)
 
     @classmethod
     def identity(cls, dim: int) -> "TailMap":
@@ -117,7 +117,9 @@ class TailMap(AbstractMap):
     def _law(self, i: int) -> str:
         if np.isfinite(self.degrees[i]):
             return f"Student-t with {float(self.degrees[i]):.3g} degrees of freedom"
-        return f"skewness {float(self.skewness[i]):.2g}, tail {float(self.tail[i]):.2g}, reach {float(self.reach[i]):.2g}"
+        return (
+            f"skewness {float(self.skewness[i]):.2g}, tail {float(self.tail[i]):.2g}, reach {float(self.reach[i]):.2g}"
+        )
 
     def _placed(self, u):
         """X and log dx/du by coordinate."""

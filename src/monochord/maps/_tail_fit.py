@@ -6,7 +6,6 @@ of −∂s_i/∂x_j, has P_ij times the means of 1/T_i' and 1/T_j' off its diago
 """
 
 import numpy as np
-from jaxtyping import Float
 
 from monochord.gaussian import Gaussian
 from monochord.maps._tail import FIELDS, TailMap
@@ -24,9 +23,7 @@ LEAST_EIGENVALUE = 0.05  # of the correlations of a first precision
 LEFT_OF_ALL = 0.5  # the same of all coordinates together: where more stays trouble lies elsewhere
 
 
-def tail_map(
-    gaussian: Gaussian, draws: Evaluations, along: TailMap | None = None
-) -> tuple[TailMap, Gaussian] | None:
+def tail_map(gaussian: Gaussian, draws: Evaluations, along: TailMap | None = None) -> tuple[TailMap, Gaussian] | None:
     """The map of the coordinates whose own score is not linear, with a first Gaussian there; None where it would not explain the scores.
 
     `draws` are points of any distribution with scores there, `gaussian` has the target's means and precision; both are in the
@@ -100,7 +97,8 @@ def _coupled(gaussian: Gaussian, x, unit, along: TailMap | None) -> tuple[np.nda
 
 def _best(z, score, by_others, coupling, tried) -> tuple[Law, np.ndarray]:
     """The better of the laws of the scores themselves and of what is left of them once others are taken out, at the places `tried`; and
-    whether it is the second."""
+    whether it is the second.
+    """
     own = z[:, tried]
     best = alone = fitted(own, score[:, tried])
     law = None

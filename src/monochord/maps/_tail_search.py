@@ -16,6 +16,7 @@ from monochord.maps._tail import TailMap
 
 FIRST_SKEWNESS = 1.0  # one search starts without, one with it, of the sign that the scores have
 ROUNDS, DIFFERENCE = 60, 1e-6
+SETTLED, IDLE = 1e-6, 4  # a search ends where no coordinate gains that share in so many steps
 # Of skewness, log tail and log reach
 LOWEST, HIGHEST = np.array([-6.0, np.log(0.05), np.log(0.05)]), np.array([6.0, np.log(10.0), np.log(5.0)])
 MIN_DEGREES, MAX_DEGREES = 1.0, 100.0
@@ -36,7 +37,7 @@ class Law(NamedTuple):
     left: np.ndarray
 
     def where(self, better: Bool[np.ndarray, " dim"], other: "Law") -> "Law":
-        """This law where it is the better one, the other elsewhere."""
+        """Parameters of this law where it is the better one, of the other elsewhere."""
         return Law(*(np.where(better, mine, its) for mine, its in zip(self, other, strict=True)))
 
     def map(self) -> TailMap:
@@ -80,7 +81,7 @@ def searched(z: Table, score: Table, first: Law, rounds: int = ROUNDS) -> Law:
     at, unit = np.stack(first[:5]), np.ones((5, z.shape[1]))
     unit[0] = np.exp(first.log_scale)
     damping, here = np.full(z.shape[1], 1e-2), _residuals(at, z, score)
-    left = np.mean(here**2, axis=0)
+    left, idle = np.mean(here**2, axis=0), 0
     for _ in range(rounds):
         jacobian = _jacobian(at, unit, z, score)
         square = np.einsum("ndi,ndj->dij", jacobian, jacobian)
@@ -92,9 +93,12 @@ def searched(z: Table, score: Table, first: Law, rounds: int = ROUNDS) -> Law:
         there = _residuals(new, z, score)
         now = np.mean(there**2, axis=0)
         falls = now < left
+        idle = 0 if np.any(now < (1.0 - SETTLED) * left) else idle + 1
         at, here, left = np.where(falls, new, at), np.where(falls, there, here), np.where(falls, now, left)
         damping = np.where(falls, np.maximum(damping / 5.0, 1e-12), np.minimum(4.0 * damping, 1e6))
-    return Law(*at, np.full(z.shape[1], np.inf), left)
+        if idle == IDLE:
+            break
+    return Law(at[0], at[1], at[2], at[3], at[4], np.full(z.shape[1], np.inf), left)
 
 
 def _jacobian(at, unit, z, score):
@@ -138,4 +142,6 @@ def _student(z, score) -> Law:
     slope = scale * np.exp(-0.5 * u**2 - log_density) / np.sqrt(2.0 * np.pi)
     gap = score + (degrees + 1.0) * (z - loc) / (spread + (z - loc) ** 2)
     zero = np.zeros_like(loc)
-    return Law(loc, np.log(scale), zero, zero, zero, degrees, np.where(usable, np.mean((gap * slope) ** 2, axis=0), np.inf))
+    return Law(
+        loc, np.log(scale), zero, zero, zero, degrees, np.where(usable, np.mean((gap * slope) ** 2, axis=0), np.inf)
+    )
