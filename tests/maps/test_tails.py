@@ -115,6 +115,18 @@ def test_laws_are_found_exactly_from_points_of_another_law():
     )
 
 
+def test_a_first_gaussian_stays_among_the_points():
+    """Catches: a start far out or very wide along a coordinate whose score hardly changes over the points."""
+    gaussian, points = _points(lambda x: jnp.sum(_log_skewed((x - PLACE) / UNIT)))
+    flat = points.score.copy()
+    flat[:, 0] = 0.5 / UNIT[0] * (1.0 - 1e-4 * (points.x[:, 0] - PLACE[0]) / UNIT[0])
+    along, first = tail_map(gaussian, points._replace(score=flat))
+    assert along.num_moved == DIM - 1 and not along.moved[0]
+    assert np.ptp(points.x[:, 0]) > abs(first.mean[0] - PLACE[0]) and first.metric.diagonal()[0] <= points.x[
+        :, 0
+    ].var() * (1 + 1e-9)
+
+
 def test_no_tails_are_found_where_a_score_is_a_line_and_noise():
     """Scores −z + noise that does not lean on the coordinate: Gaussian, Student-t, scaled by another coordinate, and three times
     the score itself. Of 600 such sets of 10 coordinates none had a map: the false alarm is below 0.5 % a set at 95 % confidence, and
