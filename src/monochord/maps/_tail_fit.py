@@ -19,6 +19,7 @@ TURNS, ROUNDS = 3, 15  # of map and precision, and of a search that goes on
 # and log-gamma laws have .1 to 3 and leave .0001 to .1 of it; noise that does not lean on the coordinate keeps .9, with heavy tails .5
 STANDS_OUT, LEFT = 0.05, 0.25
 STANDS_OUT_TOO, LEFT_TOO = 0.002, 0.5  # the same of the others, once there is a map
+WIDEST = 2.0  # deviations of the points, of a first Gaussian where a coordinate is not moved
 LEAST_EIGENVALUE = 0.05  # of the correlations of a first precision
 LEFT_OF_ALL = 0.5  # the same of all coordinates together: where more stays trouble lies elsewhere
 
