@@ -68,10 +68,8 @@ def _first_gaussian(along: TailMap, x, given, coupling, alone) -> Gaussian:
     precision[alone] = precision[:, alone] = 0.0
     unit = x.std(0)
     _, width, place = best_gaussian((x - x.mean(0)) / unit, given * unit)
-    width, place = (
-        np.minimum(width, 1.0),
-        np.clip(place, -1.0, 1.0),
-    )  # a score that hardly changes over the points says nothing beyond them
+    # a score that hardly changes over the points says nothing beyond them
+    width, place = np.minimum(width, WIDEST), np.clip(place, -WIDEST, WIDEST)
     np.fill_diagonal(precision, np.where(moved, 1.0, (width * unit) ** -2.0))
     place = np.where(moved, 0.0, x.mean(0) + unit * place)
     size = np.sqrt(np.diag(precision))
