@@ -1,4 +1,4 @@
-"""Radial, block and Cholesky maps in files: what SCHEMA.md says is what is there, and damage is named."""
+"""Radial, block, Cholesky and tail maps in files: what SCHEMA.md says is what is there, and damage is named."""
 
 import dataclasses
 import io
@@ -11,7 +11,7 @@ from scipy import stats
 
 import monochord as mc
 from monochord.errors import DataError
-from monochord.maps import BlockMap, CholeskyMap, RadialMap
+from monochord.maps import BlockMap, CholeskyMap, RadialMap, TailMap
 from monochord.metrics import DenseMetric
 from monochord.testing import gaussian_target
 
@@ -102,6 +102,29 @@ def test_a_cholesky_map_is_what_the_schema_says(fit, tmp_path):
         np.testing.assert_allclose(mc.load(path).map.place(row), x, rtol=1e-10)
 
 
+def _tail() -> TailMap:
+    return TailMap.of(
+        np.linspace(-1.0, 2.0, DIM), np.linspace(0.5, 2.0, DIM), np.linspace(-0.5, 0.9, DIM), np.linspace(0.4, 1.5, DIM),
+        np.linspace(0.2, 1.1, DIM), np.array([np.inf, 3.0, np.inf, 8.0, np.inf]),
+    )  # fmt: skip
+
+
+def test_a_tail_map_is_what_the_schema_says(fit, tmp_path):
+    """By SciPy's Student-t law, where degrees are finite."""
+    path = dataclasses.replace(fit, map=_tail()).save(tmp_path / "a.npz")
+    m = {name.removeprefix("map."): array for name, array in np.load(path).items() if name.startswith("map.")}
+    u = fit.draws.x[:20] / fit.draws.x.std(0)
+    v = np.where(
+        np.isfinite(m["degrees"]),
+        -np.sign(u) * stats.t(np.minimum(m["degrees"], 1e6)).ppf(stats.norm.cdf(-np.abs(u))),
+        u,
+    )
+    x = m["loc"] + m["scale"] * np.sinh((np.arcsinh(m["reach"] * v) + m["skewness"]) / m["tail"])
+    along = mc.load(path).map
+    np.testing.assert_allclose(along.place(u), x, rtol=1e-6, atol=1e-8)
+    np.testing.assert_array_equal(along.place(u), _tail().place(u))
+
+
 @pytest.mark.parametrize(
     ("make", "name", "change"),
     [
@@ -114,6 +137,8 @@ def test_a_cholesky_map_is_what_the_schema_says(fit, tmp_path):
         (_cholesky, "map.drivers", lambda old: old + 3),
         (_cholesky, "map.location", lambda old: old[:5]),
         (_cholesky, "map.ties", lambda old: old[:, :2]),
+        (_tail, "map.scale", lambda old: -old),
+        (_tail, "map.reach", lambda old: old[:2]),
     ],
 )
 def test_a_damaged_map_is_named(fit, tmp_path, make, name, change):

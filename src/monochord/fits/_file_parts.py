@@ -7,12 +7,22 @@ import numpy as np
 
 from monochord.archive import ArchiveReader
 from monochord.errors import DataError, OptionError
-from monochord.maps import AbstractMap, BlockMap, CholeskyMap, ConditionalMap, RadialMap, map_arrays, map_from_arrays
+from monochord.maps import (
+    AbstractMap,
+    BlockMap,
+    CholeskyMap,
+    ConditionalMap,
+    RadialMap,
+    TailMap,
+    map_arrays,
+    map_from_arrays,
+)
 from monochord.maps._cholesky import is_complete
 from monochord.metrics import AbstractMetric, metric_arrays, metric_from_arrays
 
 MAP_ROWS = ("center", "unit", "offset", "log_scale", "other_place", "other_log_scale")
 MAP_TABLES = ("location", "curvature", "scale", "other_scale")
+TAIL_ROWS = ("loc", "scale", "skewness", "tail", "reach", "degrees")
 NOT_THERE = "its map leans on coordinates that are not there"
 
 
@@ -101,6 +111,13 @@ def _cholesky_map(archive: ArchiveReader, record, dim: int) -> AbstractMap:
     return map_from_arrays({**places, **rows, "location": location, "ties": ties, "log_scale": log_scale})
 
 
+def _tail_map(archive: ArchiveReader, record, dim: int) -> AbstractMap:
+    try:
+        return map_from_arrays({name: archive.array(f"map.{name}", (dim,)) for name in TAIL_ROWS})
+    except ValueError as error:
+        raise _damaged(archive, f"its map is none. {error}".rstrip(".")) from None
+
+
 def _damaged(archive: ArchiveReader, why: str) -> DataError:
     return DataError(f"`{archive.path}` is damaged: {why}.")
 
@@ -110,4 +127,5 @@ KINDS: dict[str, tuple[type[AbstractMap], Callable[[ArchiveReader, Mapping[str, 
     "radial": (RadialMap, _radial_map),
     "block": (BlockMap, _block_map),
     "cholesky": (CholeskyMap, _cholesky_map),
+    "tail": (TailMap, _tail_map),
 }

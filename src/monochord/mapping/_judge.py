@@ -74,6 +74,11 @@ def wants_radius(fit: FitResult) -> bool:
     return fit.radial_spread is None or fit.radial_spread.value > WIDE_RADIUS
 
 
+def wants_tails(fit: FitResult) -> bool:
+    """Whether a fit that came to an end doubts itself. Whether single coordinates are the reason is read off its draws."""
+    return fit.status in FINISHED and fit.draws is not None and fit.gaussian is not None and fit.verdict != "trust"
+
+
 def wants_blocks(fit: FitResult) -> bool:
     """Whether a fit asks for a map of blocks: where it asks for a map, and where one coordinate stands out whose curvature was not looked at."""
     if wants_map(fit):

@@ -20,14 +20,25 @@ from monochord.mapping._judge import (
     wants_blocks,
     wants_map,
     wants_radius,
+    wants_tails,
     wants_turning,
 )
 from monochord.mapping._turning import carried, turning_of
-from monochord.maps import AbstractMap, Parents, SliceTarget, block_map, couplings, learned_map, mapped, radial_map
+from monochord.maps import (
+    AbstractMap,
+    Parents,
+    SliceTarget,
+    block_map,
+    couplings,
+    learned_map,
+    mapped,
+    radial_map,
+    tail_map,
+)
 from monochord.metrics import DenseMetric, identity_metric
 from monochord.targets import AbstractTarget, HostTarget, evaluate, idle_lanes
 
-RADIUS, BLOCKS, TURNING = 10, 20, 30  # their keys stand apart from those of rounds
+RADIUS, BLOCKS, TAILS, TURNING = 10, 20, 30, 40  # their keys stand apart from those of rounds
 MAX_ROUNDS = 2  # the second learns from draws that have been where the first could not go
 MOST = 0.9  # of the coordinates: 71 to 91 of 176 with slopes of 85 groups, centred or not, where maps did not pay; 99 of a funnel's 100
 # A map's fit may cost that share of what the linear one did, and always so many gradients: funnels, Rosenbrock's pairs and centred
@@ -35,6 +46,7 @@ MOST = 0.9  # of the coordinates: 71 to 91 of 176 with slopes of 85 groups, cent
 DEAR, LEAST = 0.5, 3_000
 WORTHWHILE = 0.3  # share left of a typical coordinate's score, up to which a fit along the map is made
 COMPARED = 128  # points of a population, in both coordinates
+MANY = 0.25  # of the coordinates of a fit that may serve as a start: tails of fewer cost as much to judge as they save
 EXACT = 1e-6  # unexplained share of a coordinate's score: regressions of what is of their form leave 1e-12 and less
 
 
@@ -57,12 +69,16 @@ def with_map(
     """
     if linear.gaussian is None or isinstance(target, HostTarget):
         return linear
-    best, cost = _along_radius(fold_key(key, RADIUS), target, linear, algorithm, callback)
+    best, spent = _along_radius(fold_key(key, RADIUS), target, linear, algorithm, callback)
+    cost = linear.cost + spent
     if best is linear and wants_map(linear):
         best, spent = _along_conditionals(key, target, linear, algorithm, callback)
         cost = cost + spent
     if best is linear and wants_blocks(linear):
         best, spent = _along_blocks(fold_key(key, BLOCKS), target, linear, algorithm, callback)
+        cost = cost + spent
+    if best is linear:
+        best, spent = _along_tails(fold_key(key, TAILS), target, linear, algorithm, callback)
         cost = cost + spent
     if best is linear:
         best, spent = _along_turning(fold_key(key, TURNING), target, linear, algorithm, callback)
@@ -102,20 +118,51 @@ def _along_turning(key: Key, target, linear: FitResult, algorithm, callback) -> 
 
 
 def _along_radius(key: Key, target, linear: FitResult, algorithm, callback) -> tuple[FitResult, Cost]:
-    """The fit along the map of a Student-t, if one explains the scores and that fit is better, or `linear`; and the cost.
+    """The fit along the map of a Student-t, if one explains the scores and that fit is better, or `linear`; and what it costs.
 
     In the coordinates of such a map the target is close to a standard Gaussian: the fit begins there, without a search.
     """
     along = _found(radial_map, linear) if wants_radius(linear) and isinstance(algorithm, fits.Staged) else None
     if along is None:
-        return linear, linear.cost
+        return linear, Cost()
     standard = Gaussian(np.zeros(along.dim), identity_metric(along.dim))
-    begun = dataclasses.replace(algorithm, start=standard)
-    found, cost = _fitted(key, target, along, begun, callback, max(DEAR * linear.cost.gradients, LEAST))
-    cost = linear.cost + cost
+    found, cost = _begun(key, target, (along, standard), linear, algorithm, callback)
+    return _judged(fold_key(key, MAX_ROUNDS), target, found, linear, cost)
+
+
+def _along_tails(key: Key, target, linear: FitResult, algorithm, callback) -> tuple[FitResult, Cost]:
+    """The fit along a map of single coordinates, if one explains most of the scores and that fit is better, or `linear`; and what it costs.
+
+    Where the first fit does not come to trust, a second map is learned from draws and couplings of it.
+    """
+    learned = _found(tail_map, linear) if wants_tails(linear) and isinstance(algorithm, fits.Staged) else None
+    if learned is None or (linear.verdict == "start only" and learned[0].num_moved < MANY * learned[0].dim):
+        return linear, Cost()
+    best, cost = _begun(fold_key(key, 0), target, learned, linear, algorithm, callback)
+    if best is not None and best.verdict != "trust" and best.draws is not None and best.elbo is not None:
+        again = _found(tail_map, best, learned[0])
+        if again is not None:
+            found, spent = _begun(fold_key(key, 1), target, again, linear, algorithm, callback)
+            cost = cost + spent
+            if found is not None and found.elbo is not None and found.elbo.value > best.elbo.value:
+                best = found
+    return _judged(fold_key(key, MAX_ROUNDS), target, best, linear, cost)
+
+
+def _begun(
+    key: Key, target, learned: tuple[AbstractMap, Gaussian], linear, algorithm, callback
+) -> tuple[FitResult | None, Cost]:
+    """The fit along a map that begins with a given Gaussian there, None where it cost too much; and what it costs."""
+    along, start = learned
+    begun = dataclasses.replace(algorithm, start=start)
+    return _fitted(key, target, along, begun, callback, max(DEAR * linear.cost.gradients, LEAST))
+
+
+def _judged(key: Key, target, found: FitResult | None, linear: FitResult, cost: Cost) -> tuple[FitResult, Cost]:
+    """The better of both; and `cost` with that of the comparison."""
     if found is None:
         return linear, cost
-    pays, spent = is_better(fold_key(key, MAX_ROUNDS), target, found, linear)
+    pays, spent = is_better(key, target, found, linear)
     return (found if pays else linear), cost + spent
 
 
@@ -178,12 +225,12 @@ def _with_standard(gaussian: Gaussian, free: np.ndarray, dim: int) -> Gaussian:
     return Gaussian(mean, DenseMetric.from_covariance(covariance))
 
 
-def _found(learn: Callable, fit: FitResult, *points):
+def _found(learn: Callable, fit: FitResult, *more):
     """What `learn` makes of the draws of a fit; no map where its regressions fail."""
     assert fit.gaussian is not None and fit.draws is not None
     try:
         with np.errstate(all="ignore"):
-            return learn(fit.gaussian, fit.draws, *points)
+            return learn(fit.gaussian, fit.draws, *more)
     except np.linalg.LinAlgError:
         return None
 

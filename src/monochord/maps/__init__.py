@@ -11,6 +11,8 @@ from monochord.maps._elliptical import radial_map
 from monochord.maps._learn import Parents, couplings, learned_map
 from monochord.maps._radial import RadialMap
 from monochord.maps._slice import SliceTarget
+from monochord.maps._tail import TailMap
+from monochord.maps._tail_fit import tail_map
 from monochord.maps._target import MappedTarget, mapped
 from monochord.maps._turning import Turning, turning_drivers
 
@@ -23,6 +25,7 @@ __all__ = [
     "Parents",
     "RadialMap",
     "SliceTarget",
+    "TailMap",
     "Turning",
     "block_map",
     "cholesky_map",
@@ -32,5 +35,6 @@ __all__ = [
     "map_from_arrays",
     "mapped",
     "radial_map",
+    "tail_map",
     "turning_drivers",
 ]

@@ -10,6 +10,8 @@ from monochord.maps._block import BlockMap
 from monochord.maps._cholesky import CholeskyMap
 from monochord.maps._conditional import ConditionalMap
 from monochord.maps._radial import RadialMap
+from monochord.maps._tail import FIELDS as TAIL_FIELDS
+from monochord.maps._tail import TailMap
 from monochord.metrics import metric_arrays, metric_from_arrays
 from monochord.metrics._arrays import FIELDS
 
@@ -24,8 +26,10 @@ def map_arrays(along: AbstractMap) -> dict[str, np.ndarray]:
         _, parts = metric_arrays(along.metric)
         rows = {name: np.asarray(getattr(along, name), np.float64) for name in ("mean", "log_scale", "degrees")}
         return rows | {METRIC + name: part for name, part in parts.items()}
+    if isinstance(along, TailMap):
+        return {name: np.asarray(getattr(along, name), np.float64) for name in TAIL_FIELDS}
     raise TypeError(
-        f"a {type(along).__name__} has no stored form. Only `ConditionalMap`, `BlockMap`, `CholeskyMap` and `RadialMap` have one."
+        f"a {type(along).__name__} has no stored form. Only `ConditionalMap`, `BlockMap`, `CholeskyMap`, `RadialMap` and `TailMap` have one."
     )
 
 
@@ -37,6 +41,8 @@ def map_from_arrays(arrays: Mapping[str, np.ndarray]) -> AbstractMap:
         return BlockMap(**arrays)
     if "drivers" in arrays:
         return ConditionalMap(**{**arrays, "depth": int(arrays["depth"])})
+    if "skewness" in arrays:
+        return TailMap.of(**{name: np.asarray(arrays[name]) for name in TAIL_FIELDS})
     parts = {name.removeprefix(METRIC): array for name, array in arrays.items() if name.startswith(METRIC)}
     kind = next(kind for kind, (_, fields) in FIELDS.items() if set(fields) == set(parts))
     metric = metric_from_arrays(kind, parts)

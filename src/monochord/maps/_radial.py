@@ -85,15 +85,7 @@ class RadialMap(AbstractMap):
 
     def _stretch(self, square):
         """Φ + log c and φ' at |u|²."""
-        xp = np if isinstance(square, np.ndarray | np.floating) else jnp
-        place = xp.clip(square / self.step, 0.0, None)
-        cell = xp.clip(xp.floor(place).astype(int), 0, len(self.table) - 1)
-        row = xp.asarray(self.table)[cell]
-        offset = (place - cell) * self.step
-        value, slope = row[..., DEGREE], xp.zeros_like(offset)
-        for power in range(DEGREE - 1, -1, -1):
-            slope = slope * offset + value
-            value = value * offset + row[..., power]
+        value, slope = stretched(self.table, square, self.step)
         return value + self.log_scale, slope
 
     def _square(self, log_square: np.ndarray) -> np.ndarray:
@@ -120,6 +112,21 @@ class RadialMap(AbstractMap):
     def _log_square(self, square):
         with np.errstate(divide="ignore"):
             return np.log(square) + 2.0 * self._stretch(square)[0]
+
+
+def stretched(table, square, step, row=None):
+    """Φ and φ' at `square`, off the `table` of `stretch`, or off the table `row` for each entry along the last axis."""
+    xp = np if isinstance(square, np.ndarray | np.floating) else jnp
+    table, last = xp.asarray(table), table.shape[-2] - 1
+    place = xp.clip(square / step, 0.0, None)
+    cell = xp.clip(xp.floor(place).astype(int), 0, last)
+    powers = table[cell] if row is None else table[row, cell]
+    offset = (place - cell) * step
+    value, slope = powers[..., DEGREE], xp.zeros_like(offset)
+    for power in range(DEGREE - 1, -1, -1):
+        slope = slope * offset + value
+        value = value * offset + powers[..., power]
+    return value, slope
 
 
 def stretch(dim: int, degrees: float) -> tuple[Float[np.ndarray, "cells power"], float]:
