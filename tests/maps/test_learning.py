@@ -173,6 +173,7 @@ def test_a_maps_fit_that_creeps_is_ended_and_charged(monkeypatch):
     linear = mc.fit(funnel_target(6), seed=3, maps=False, progress=False)
     monkeypatch.setattr(mapping, "DEAR", 0.0)
     monkeypatch.setattr(mapping, "LEAST", 50)
+    monkeypatch.setattr("monochord.mapping._judge.MAX_DIM", 0)  # maps that turn have a cost of their own
     ended = mc.fit(funnel_target(6), seed=3, progress=False)
     assert ended.map is None and ended.verdict == linear.verdict
     assert 50 < ended.cost.gradients - linear.cost.gradients < 700
