@@ -96,6 +96,8 @@ class TerminalReporter(Reporter):
     def fit_step(self, info) -> None:
         if info.stage == "descent":
             text = f"descent: log density {info.best_log_density:.1f}, {info.gradients} gradients"
+        elif info.stage == "map":
+            text = f"map: {info.residual.value:.0%} of a typical score unexplained, {info.gradients} gradients"
         else:
             text = f"{info.stage}: ELBO {info.elbo}, residual {info.residual}, {info.gradients} gradients"
         self._show("fit", info.step, None, text)

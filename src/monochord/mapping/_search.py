@@ -94,7 +94,7 @@ def _along_turning(key: Key, target, linear: FitResult, algorithm, callback) -> 
     turning = turning_of(linear)
     if not wants_turning(linear, turning) or not isinstance(algorithm, fits.Staged):
         return linear, Cost()
-    population = carried(key, target, linear, turning.drivers)
+    population = carried(key, target, linear, turning.drivers, callback)
     best, cost = None, population.cost
     for number in range(MAX_ROUNDS):
         if population.along is None or not population.left < WORTHWHILE:

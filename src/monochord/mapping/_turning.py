@@ -8,12 +8,15 @@ JUQ 6, 645–682; Gabrié, Rotskoff & Vanden-Eijnden 2022, PNAS 119; here by lea
 """
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 
 from monochord.arrays import Key, fold_key, host_generator
 from monochord.cost import Cost
-from monochord.fits import FitResult
+from monochord.errors import ModelError
+from monochord.estimate import Estimate
+from monochord.fits import FitResult, StepInfo
 from monochord.gaussian import Gaussian
 from monochord.maps import CholeskyMap, Turning, cholesky_map, mapped, turning_drivers
 from monochord.metrics import DenseMetric
@@ -152,26 +155,40 @@ def _paired(draws: Evaluations) -> tuple[np.ndarray, np.ndarray]:
     return kept.x, kept.score
 
 
-def carried(key: Key, target: AbstractTarget, linear: FitResult, drivers: tuple[int, ...]) -> Population:
+def carried(
+    key: Key, target: AbstractTarget, linear: FitResult, drivers: tuple[int, ...], callback: Callable[[StepInfo], None]
+) -> Population:
     """The population that began at the draws of `linear`, once it has settled along its map, or after `MAX_ROUNDS`.
 
-    Its `left` is infinite where `FIRST_LOOK` rounds in the coordinates of a constant map show no driver, or no map can be learned.
+    Its `left` is infinite where nothing came of it: no driver shows within `FIRST_LOOK` rounds in the coordinates of a constant map, no map can
+    be learned, the model raised, or Ctrl-C was pressed. `callback` hears of every round.
     """
     assert linear.draws is not None
     population = Population(*_paired(linear.draws), drivers, host_generator(fold_key(key, MAX_ROUNDS)))
+    try:
+        came = _moved(key, target, population, linear.cost.gradients, callback)
+    except (ModelError, KeyboardInterrupt):
+        came = False
+    if not came:
+        population.left = math.inf
+    return population
+
+
+def _moved(key: Key, target: AbstractTarget, population: Population, before: int, callback) -> bool:
+    """Rounds until the population has settled, `MAX_ROUNDS` at most; whether there is a map with drivers."""
     settled = 0
     for number in range(MAX_ROUNDS):
         if not population.learn():
-            population.left = math.inf
-            break
+            return False
         population.advance(fold_key(key, number), target)
         population.look_beyond(target)
+        left = Estimate(population.left, math.nan, POPULATION)
+        callback(StepInfo("map", number, before + population.cost.gradients, None, left))
         settled = settled + 1 if population.stays() else 0
         if settled > SETTLED and population.drivers:
-            break
+            return True
         if (number + 1) % FIRST_LOOK == 0 and population.left > POOR:
             population.look_for_drivers()
         if number + 1 >= FIRST_LOOK and not population.drivers:
-            population.left = math.inf
-            break
-    return population
+            return False
+    return True
