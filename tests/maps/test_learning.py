@@ -168,7 +168,7 @@ def test_a_map_in_single_precision(funnel):
 
 def test_a_maps_fit_that_creeps_is_ended_and_charged(monkeypatch):
     """Catches: a search for a map that costs more than it can save, or whose gradients are lost when it is ended."""
-    from monochord.mapping import _search as mapping
+    from monochord.mapping import _fitting as mapping
 
     linear = mc.fit(funnel_target(6), seed=3, maps=False, progress=False)
     monkeypatch.setattr(mapping, "DEAR", 0.0)

@@ -136,7 +136,7 @@ def test_a_fit_outlives_a_map_that_cannot_be_learned(monkeypatch, limit):
         "monochord.maps._learn.conditional_fit" if limit > DIM else "monochord.maps._learn.couplings", _fails
     )
     monkeypatch.setattr("monochord.mapping._judge.MAX_DIM", limit)
-    monkeypatch.setattr("monochord.mapping._turning.turning_drivers", _fails)
+    monkeypatch.setattr("monochord.mapping._population.turning_drivers", _fails)
     fit = mc.fit(funnel_target(DIM), seed=0)
     assert fit.verdict == "do not use" and fit.map is None
 

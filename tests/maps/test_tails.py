@@ -10,7 +10,7 @@ from scipy import stats
 
 import monochord as mc
 from monochord.gaussian import Gaussian
-from monochord.mapping import _search, wants_tails
+from monochord.mapping import _single, wants_tails
 from monochord.maps import TailMap, map_arrays, map_from_arrays, tail_map
 from monochord.metrics import DenseMetric, DiagonalMetric
 from monochord.targets import Evaluations
@@ -184,8 +184,8 @@ def test_few_tails_of_a_start_are_left_alone(coupled, monkeypatch):
     """Catches: gradients spent on a comparison that costs what it may save."""
     target, (linear, _) = coupled
     start = replace(linear, judgement=replace(linear.judgement, name="start only"))
-    monkeypatch.setattr(_search, "MANY", 1.1)
-    found, cost = _search._along_tails(jax.random.key(0), target, start, mc.fits.Staged(), lambda info: None)
+    monkeypatch.setattr(_single, "MANY", 1.1)
+    found, cost = _single.along_tails(jax.random.key(0), target, start, mc.fits.Staged(), lambda info: None)
     assert found is start and cost.gradients == 0
 
 
