@@ -22,7 +22,7 @@ MEMORY = 6  # rounds whose points a map is learned from
 LAST = 3  # of which the Gaussian of the drivers is taken
 FIRST_SHRINK = 0.5  # of the closed form's step size: the first map is a poor one
 LEFT = 0.05  # of a typical coordinate's score on new points, up to which a map explains them
-BEYOND, REACH, FAR = 32, 1.5, 4.0  # points a round, deviations of the population, and mean square missed
+BEYOND, REACH, FAR = 32, 2.0, 4.0  # points a round, deviations of the population, and mean square missed
 MOVED = 0.5  # standard deviations of a driver by which the population's mean may move in two rounds once it stays
 
 
