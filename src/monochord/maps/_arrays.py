@@ -9,6 +9,7 @@ from monochord.maps._base import AbstractMap
 from monochord.maps._block import BlockMap
 from monochord.maps._conditional import ConditionalMap
 from monochord.maps._radial import RadialMap
+from monochord.maps._scaled import ScaledMap
 from monochord.metrics import metric_arrays, metric_from_arrays
 from monochord.metrics._arrays import FIELDS
 
@@ -17,14 +18,14 @@ METRIC = "metric_"
 
 def map_arrays(along: AbstractMap) -> dict[str, np.ndarray]:
     """All that a map holds, by name, for a file. **Raises** `TypeError` for a map of another class."""
-    if isinstance(along, ConditionalMap | BlockMap):
+    if isinstance(along, ConditionalMap | BlockMap | ScaledMap):
         return {field.name: np.asarray(getattr(along, field.name)) for field in dataclasses.fields(along)}
     if isinstance(along, RadialMap):
         _, parts = metric_arrays(along.metric)
         rows = {name: np.asarray(getattr(along, name), np.float64) for name in ("mean", "log_scale", "degrees")}
         return rows | {METRIC + name: part for name, part in parts.items()}
     raise TypeError(
-        f"a {type(along).__name__} has no stored form. Only `ConditionalMap`, `BlockMap` and `RadialMap` have one."
+        f"a {type(along).__name__} has no stored form. Only `ConditionalMap`, `BlockMap`, `RadialMap` and `ScaledMap` have one."
     )
 
 
@@ -32,6 +33,8 @@ def map_from_arrays(arrays: Mapping[str, np.ndarray]) -> AbstractMap:
     """The map that `map_arrays` described; its class and that of its metric are told by the names."""
     if "members" in arrays:
         return BlockMap(**arrays)
+    if "multipliers" in arrays:
+        return ScaledMap(**arrays)
     if "drivers" in arrays:
         return ConditionalMap(**{**arrays, "depth": int(arrays["depth"])})
     parts = {name.removeprefix(METRIC): array for name, array in arrays.items() if name.startswith(METRIC)}
