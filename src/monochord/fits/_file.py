@@ -21,13 +21,13 @@ from monochord.fits._base import AbstractFitState, FitStatus, Mode, Repairs, Sco
 from monochord.fits._run import FitResult
 from monochord.fits._structure import MetricChoice
 from monochord.gaussian import Gaussian
-from monochord.maps import AbstractMap, BlockMap, RadialMap, map_arrays, map_from_arrays
+from monochord.maps import AbstractMap, BlockMap, RadialMap, ScaledMap, map_arrays, map_from_arrays
 from monochord.metrics import AbstractMetric, metric_arrays, metric_from_arrays
 from monochord.spectra import Verdict
 from monochord.targets import Evaluations
 
 FORMAT, VERSION = "monochord-fit", 1
-CONDITIONAL, RADIAL, BLOCK = "conditional", "radial", "block"  # kinds of maps
+CONDITIONAL, RADIAL, BLOCK, SCALED = "conditional", "radial", "block", "scaled"  # kinds of maps
 MAP_ROWS = ("center", "unit", "offset", "log_scale", "other_place", "other_log_scale")
 MAP_TABLES = ("location", "curvature", "scale", "other_scale")
 ESTIMATES = ("elbo", "score_residual", "pareto_k", "indefinite_share", "radial_spread", "gain_over_identity")
@@ -98,6 +98,8 @@ def _put_map(along: AbstractMap, arrays: dict[str, np.ndarray]) -> dict[str, Any
         return {"kind": RADIAL, "metric": metric_arrays(along.metric)[0]}
     if isinstance(along, BlockMap):
         return {"kind": BLOCK}
+    if isinstance(along, ScaledMap):
+        return {"kind": SCALED}
     return {"kind": CONDITIONAL, "depth": int(np.asarray(depth))}
 
 
@@ -214,8 +216,10 @@ def _map(archive: ArchiveReader, record: Mapping[str, Any] | None, dim: int) -> 
         return RadialMap.student(mean, metric, float(archive.array("map.log_scale", ())), degrees)
     if record["kind"] == BLOCK:
         return _block_map(archive, dim)
+    if record["kind"] == SCALED:
+        return _scaled_map(archive, dim)
     if record["kind"] != CONDITIONAL:
-        kinds = ", ".join((CONDITIONAL, RADIAL, BLOCK))
+        kinds = ", ".join((CONDITIONAL, RADIAL, BLOCK, SCALED))
         raise DataError(f"`{archive.path}` is damaged: the map kind {record['kind']!r} is none of {kinds}.")
     drivers = archive.array("map.drivers", (dim, None), np.int64)
     rows = {name: archive.array(f"map.{name}", (dim,)) for name in MAP_ROWS}
@@ -239,6 +243,21 @@ def _block_map(archive: ArchiveReader, dim: int) -> AbstractMap:
     if np.any((members < 0) | (members > dim)) or np.any((drives < 0) | (drives >= dim)):
         raise DataError(f"`{archive.path}` is damaged: its map leans on coordinates that are not there.")
     return map_from_arrays({"members": members, **places, "exponents": exponents, **terms, **rows})
+
+
+def _scaled_map(archive: ArchiveReader, dim: int) -> AbstractMap:
+    multipliers = archive.array("map.multipliers", (None, None), np.int64)
+    children = archive.array("map.children", (len(multipliers),), np.int64)
+    rows = {name: archive.array(f"map.{name}", (len(children),)) for name in ("prior", "growth", "pull")}
+    slopes, center = archive.array("map.slopes", multipliers.shape), archive.array("map.center", (dim,))
+    places = np.concatenate([children, multipliers.ravel()])
+    if np.any((places < 0) | (places >= dim)) or np.any(np.isin(children, multipliers)):
+        raise DataError(
+            f"`{archive.path}` is damaged: its map leans on coordinates that are not there, or that it moves."
+        )
+    return map_from_arrays(
+        {"children": children, "multipliers": multipliers, "slopes": slopes, "center": center, **rows}
+    )
 
 
 def _choice(archive: ArchiveReader, index: int, record, gaussian: Gaussian | None, dim: int) -> MetricChoice:

@@ -20,11 +20,12 @@ from monochord.mapping._judge import (
     wants_map,
     wants_radius,
 )
+from monochord.mapping._products import along_products
 from monochord.maps import AbstractMap, Parents, SliceTarget, block_map, couplings, learned_map, mapped, radial_map
 from monochord.metrics import DenseMetric, identity_metric
 from monochord.targets import AbstractTarget, HostTarget, evaluate, idle_lanes
 
-RADIUS, BLOCKS = 10, 20  # their keys stand apart from those of rounds
+RADIUS, BLOCKS, PRODUCTS = 10, 20, 30  # their keys stand apart from those of rounds
 MAX_ROUNDS = 2  # the second learns from draws that have been where the first could not go
 MOST = 0.9  # of the coordinates: 71 to 91 of 176 with slopes of 85 groups, centred or not, where maps did not pay; 99 of a funnel's 100
 # A map's fit may cost that share of what the linear one did, and always so many gradients: funnels, Rosenbrock's pairs and centred
@@ -53,6 +54,12 @@ def with_map(
     if linear.gaussian is None or isinstance(target, HostTarget):
         return linear
     best, cost = _along_radius(fold_key(key, RADIUS), target, linear, algorithm, callback)
+    if best is linear and wants_map(linear):
+        best, spent = along_products(
+            fold_key(key, PRODUCTS), target, linear,
+            lambda key, target, along: _fitted(key, target, along, algorithm, callback, max(DEAR * linear.cost.gradients, LEAST)),
+        )  # fmt: skip
+        cost = cost + spent
     if best is linear and wants_map(linear):
         best, spent = _along_conditionals(key, target, linear, algorithm, callback)
         cost = cost + spent

@@ -7,7 +7,9 @@ from monochord.maps._block import BlockMap
 from monochord.maps._conditional import ConditionalMap
 from monochord.maps._elliptical import radial_map
 from monochord.maps._learn import Parents, couplings, learned_map
+from monochord.maps._products import product_map, product_parents
 from monochord.maps._radial import RadialMap
+from monochord.maps._scaled import ScaledMap
 from monochord.maps._slice import SliceTarget
 from monochord.maps._target import MappedTarget, mapped
 
@@ -18,6 +20,7 @@ __all__ = [
     "MappedTarget",
     "Parents",
     "RadialMap",
+    "ScaledMap",
     "SliceTarget",
     "block_map",
     "couplings",
@@ -25,5 +28,7 @@ __all__ = [
     "map_arrays",
     "map_from_arrays",
     "mapped",
+    "product_map",
+    "product_parents",
     "radial_map",
 ]

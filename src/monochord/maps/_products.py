@@ -6,26 +6,34 @@ Where a coordinate x has a Gaussian prior and meets the data as x·e^h, x ↦ x 
 
 f the score of the prior of h. A regression over points shows it whatever the likelihood, at a coefficient of 1 (centred scales
 have −1 or −1/2). Global–local shrinkage priors are of this form (Carvalho, Polson & Scott 2010: the horseshoe): each coefficient has a scale of
-its own, and all share one. Given the scales a coordinate has the precision of its prior and one that grows with them: two components of
-`ConditionalMap`, non-centred where scales are small and centred where they are large.
+its own, and all share one. Given the scales a coordinate has the precision of its prior and one that grows with them: `ScaledMap`, non-centred where scales are small and centred where they are large.
 """
 
 import numpy as np
 from jaxtyping import Float
 
-from monochord.gaussian import Gaussian
 from monochord.maps._learn import FEWEST_PAIRS, HUB, MAX_DIM, NUM_SCALE, Parents
 from monochord.maps._scaled import ScaledMap
 from monochord.targets import Evaluations
 
 POWERS = 6  # of a scale's logarithm, that stand for the score of its prior
-HOLDS, POOLED = 0.8, 0.95  # of what they leave of its score, explained by one coordinate and by all that share a scale
-START = 0.7
-WEIGHTS = np.exp(np.linspace(-12.0, 12.0, 97))
+HOLDS, POOLED = (
+    0.7,
+    0.8,
+)  # of what they leave of its score, explained by one coordinate and by all that share a scale: others reach .25
+# Slope of a scale of its own: the symmetry's. Regressions find .75 to .95, as large scales of others flatten a likelihood; but with less
+# than 1 a product moves with its scale, and where products are huge every such move meets a wall. Of scales that all share
+# regressions find .15 to .4 where the mass is, and walls in the tail want 1: halfway, curvature is the same in both
+OWN, TOWARDS = 1.0, 0.5
+START = 0.7  # of the search for slopes
+GROWTHS = np.exp(np.linspace(-12.0, 12.0, 97))  # steps of a quarter in the logarithm: 13 % of a scale
+MOST = 60.0  # of exponents
+LEAST_PRECISION = 1e-3
 
 
 def product_parents(points: Evaluations) -> dict[int, Parents]:
     """Coordinates that a scale of their own multiplies, with that scale and those which all of them share; {} where they are few."""
+    points = points.take(np.flatnonzero(points.finite()))
     x, score = points.x, points.score
     dim = x.shape[1]
     if len(x) < 2 * FEWEST_PAIRS or not 2 <= dim <= MAX_DIM:
@@ -33,11 +41,14 @@ def product_parents(points: Evaluations) -> dict[int, Parents]:
     products, squares = x * score, x**2
     shares = np.stack([_explained(x[:, j], score[:, j], products, squares) for j in range(dim)])
     np.fill_diagonal(shares, 0.0)
-    shares = np.where(shares > shares.T, shares, 0.0)  # a coordinate and its scale look alike from both sides, but for their priors
+    shares = np.where(
+        shares > shares.T, shares, 0.0
+    )  # a coordinate and its scale look alike from both sides, but for their priors
     own: dict[int, int] = {}
     for i, j in zip(np.argmax(shares, axis=1), range(dim), strict=True):
         if shares[j, i] >= max(shares[:, i].max(), HOLDS):
             own[int(i)] = j
+    own = {i: j for i, j in own.items() if i not in own.values()}
     if len(own) < HUB:
         return {}
     children = sorted(own)
@@ -67,45 +78,54 @@ def _explained(
 
 
 def product_map(points: Evaluations, parents: dict[int, Parents]) -> ScaledMap:
-    from scipy.optimize import minimize
+    """The map of `parents`, from points where the target's mass is, with their scores.
 
+    Given slopes of the scales each coordinate has two unknowns, precision and pull of its likelihood; the slopes, shared by all, are
+    those that leave least of the scores (variable projection; Golub & Pereyra 1973). Those of the map are then moved towards the symmetry's.
+    """
+    from scipy.optimize import minimize  # half a second of imports, where a map is looked for
+
+    points = points.take(np.flatnonzero(points.finite()))
     x, score = points.x, points.score
     children = sorted(parents)
-    center, unit = x.mean(0), x.std(0)
+    center = x.mean(0)
     own = np.array([parents[i].scale[0] for i in children])
     shared = list(parents[children[0]].scale[1:])
-    prior = np.maximum(_prior_precision(x, score, children, own), 1e-3)
+    prior = np.maximum(_prior_precision(x, score, children, own), LEAST_PRECISION)
     logs, common = x[:, own] - center[own], x[:, shared] - center[shared]
     at, pull = x[:, children], score[:, children]
 
     def fitted(slopes):
-        return _components(at, pull, prior, slopes[0] * logs + (common @ slopes[1:])[:, None])
+        return _likelihoods(at, pull, prior, slopes[0] * logs + (common @ slopes[1:])[:, None])
 
-    found = minimize(lambda slopes: float(np.log(np.mean(fitted(slopes)[2]))), np.full(1 + len(shared), START),
+    found = minimize(lambda slopes: float(np.log(np.mean(fitted(slopes)[2]) + 1e-300)), np.full(1 + len(shared), START),
                      method="Nelder-Mead", options={"maxfev": 60, "xatol": 1e-3, "fatol": 1e-4}).x  # fmt: skip
     growth, pulls, _ = fitted(found)
-    slopes = np.tile(found, (len(children), 1))
-    return ScaledMap(np.array(children), np.column_stack([own, *([np.full(len(own), j) for j in shared])]), slopes, center,
-                     prior, growth, pulls)  # fmt: skip
+    multipliers = np.column_stack([own, *(np.full(len(own), j) for j in shared)])
+    slopes = np.tile(np.concatenate([[OWN], found[1:] + TOWARDS * (1.0 - found[1:])]), (len(children), 1))
+    return ScaledMap(np.array(children), multipliers, slopes, center, prior, growth, pulls)
 
 
-def _components(x, score, prior, log_effect):
-    """k, c and what they leave of the score, by coordinate."""
-    effect, best = np.exp(np.clip(log_effect, -60.0, 60.0)), None
-    for weight in WEIGHTS:
-        precision = prior + weight * effect**2
+def _likelihoods(x, score, prior, log_effect) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """k, c and what they leave of the score, by coordinate: k is looked for on a grid, c is linear given it."""
+    effect = np.exp(np.clip(log_effect, -MOST, MOST))
+    found = [np.full(x.shape[1], np.inf)] * 3
+    for growth in GROWTHS:
+        precision = prior + growth * effect**2
         rest = score + precision * x
         pull = np.sum(effect * rest / precision, 0) / np.sum(effect**2 / precision, 0)
         left = np.mean((rest - effect * pull) ** 2 / precision, 0)
-        new = (np.full(x.shape[1], weight), pull, left)
-        best = new if best is None else tuple(np.where(left < best[2], a, b) for a, b in zip(new, best, strict=True))
-    return best
+        new = (np.full(x.shape[1], growth), pull, left)
+        found = [np.where(left < found[2], a, b) for a, b in zip(new, found, strict=True)]
+    return found[0], found[1], found[2]
 
 
-def _prior_precision(x, score, children, own):
+def _prior_precision(x, score, children, own) -> np.ndarray:
+    """1/s² of each coordinate: what its scale's score has of its square."""
     found = []
     for i, j in zip(children, own, strict=True):
         z = (x[:, j] - x[:, j].mean()) / x[:, j].std()
-        basis = np.concatenate([z[:, None] ** np.arange(POWERS + 1), (x[:, i] * score[:, i])[:, None], x[:, i : i + 1] ** 2], 1)
+        products = np.column_stack([x[:, i] * score[:, i], x[:, i] ** 2])
+        basis = np.concatenate([z[:, None] ** np.arange(POWERS + 1), products], axis=1)
         found.append(np.linalg.lstsq(basis, score[:, j], rcond=None)[0][-1])
     return np.array(found)
