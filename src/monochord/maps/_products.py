@@ -21,10 +21,11 @@ HOLDS, POOLED = (
     0.7,
     0.8,
 )  # of what they leave of its score, explained by one coordinate and by all that share a scale: others reach .25
+NEAR_ONE = 0.1  # of the coefficient that the symmetry says is 1
 # Slope of a scale of its own: the symmetry's. Regressions find .75 to .95, as large scales of others flatten a likelihood; but with less
-# than 1 a product moves with its scale, and where products are huge every such move meets a wall. Of scales that all share
-# regressions find .15 to .4 where the mass is, and walls in the tail want 1: halfway, curvature is the same in both
-OWN, TOWARDS = 1.0, 0.5
+# than 1 a product moves with its scale, and where products are huge every such move meets a wall. The slopes of shared scales stay
+# as found (.15 to .45): nearer 1 the walls are gone, and the shared scale itself hardly moves
+OWN = 1.0
 START = 0.7  # of the search for slopes
 GROWTHS = np.exp(np.linspace(-12.0, 12.0, 97))  # steps of a quarter in the logarithm: 13 % of a scale
 MOST = 60.0  # of exponents
@@ -61,7 +62,7 @@ def product_parents(points: Evaluations) -> dict[int, Parents]:
 def _explained(
     x: Float[np.ndarray, " n"], score: Float[np.ndarray, " n"], products: Float[np.ndarray, "n k"], squares
 ) -> Float[np.ndarray, " k"]:
-    """Shares of what powers of x leave of its score that one product and one square explain; 0 where the product's sign is another."""
+    """Shares of what powers of x leave of its score that one product and one square explain; 0 where the product's coefficient is not 1."""
     z = (x - x.mean()) / max(float(x.std()), 1e-300)
     basis = np.linalg.qr(z[:, None] ** np.arange(POWERS + 1))[0]
 
@@ -74,14 +75,14 @@ def _explained(
     determinant = np.maximum(aa * bb - ab**2, 1e-12 * aa * bb + 1e-300)
     of_product, of_square = (bb * ay - ab * by) / determinant, (aa * by - ab * ay) / determinant
     explained = (of_product * ay + of_square * by) / max(float(y @ y), 1e-300)
-    return np.where(of_product > 0, explained, 0.0)
+    return np.where((np.abs(of_product - 1.0) < NEAR_ONE) & (of_square > 0), explained, 0.0)
 
 
 def product_map(points: Evaluations, parents: dict[int, Parents]) -> ScaledMap:
     """The map of `parents`, from points where the target's mass is, with their scores.
 
     Given slopes of the scales each coordinate has two unknowns, precision and pull of its likelihood; the slopes, shared by all, are
-    those that leave least of the scores (variable projection; Golub & Pereyra 1973). Those of the map are then moved towards the symmetry's.
+    those that leave least of the scores (variable projection; Golub & Pereyra 1973). A scale of a coordinate's own then gets the symmetry's.
     """
     from scipy.optimize import minimize  # half a second of imports, where a map is looked for
 
@@ -102,7 +103,7 @@ def product_map(points: Evaluations, parents: dict[int, Parents]) -> ScaledMap:
                      method="Nelder-Mead", options={"maxfev": 60, "xatol": 1e-3, "fatol": 1e-4}).x  # fmt: skip
     growth, pulls, _ = fitted(found)
     multipliers = np.column_stack([own, *(np.full(len(own), j) for j in shared)])
-    slopes = np.tile(np.concatenate([[OWN], found[1:] + TOWARDS * (1.0 - found[1:])]), (len(children), 1))
+    slopes = np.tile(np.concatenate([[OWN], found[1:]]), (len(children), 1))
     return ScaledMap(np.array(children), multipliers, slopes, center, prior, growth, pulls)
 
 
