@@ -96,7 +96,9 @@ def _horseshoe(params, x, y):
     log_own, log_all = params["log_own"], params["log_all"]
     eta = x @ (params["z"] * jnp.exp(log_own + log_all))
     density = jnp.sum(y * eta - jnp.logaddexp(0.0, eta)) - 0.5 * jnp.sum(params["z"] ** 2)
-    return density + jnp.sum(log_own - jnp.log1p(jnp.exp(2 * log_own))) + log_all - jnp.log1p(jnp.exp(2 * log_all) * 100)
+    return (
+        density + jnp.sum(log_own - jnp.log1p(jnp.exp(2 * log_own))) + log_all - jnp.log1p(jnp.exp(2 * log_all) * 100)
+    )
 
 
 @pytest.mark.nightly
