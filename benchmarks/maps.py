@@ -39,6 +39,7 @@ EASY = (  # where the linear fit does well, or well enough: no worse than 1.1 ti
     "slopes_176_noncentred", "irt_163", "low_dim_gauss_mix-low_dim_gauss_mix", "hudson_lynx_hare-lotka_volterra", "gp_82",
 )  # fmt: skip
 MAX_GRADIENTS = 200_000  # of the chains
+MORE_GRADIENTS = {"horseshoe_122": 1_200_000}  # what the best of peers needs is 1.03 million
 LEAST_ESS = 300.0
 FIELDS = (
     "problem", "maps", "seed", "right", "why_not", "total", "gradients_fit", "gradients_warmup", "gradients_sampling", "mapped",
@@ -85,7 +86,9 @@ def rows(name: str, wanted: list[tuple[str, int]]) -> Iterator[dict]:
     target = mc.target(problem.log_density, init=problem.init, data=problem.data, constrain=problem.constrain)
     for maps, seed in wanted:
         fit = mc.fit(target, seed=seed, maps=maps == "on", progress=False)
-        data = mc.sample(target, fit=fit, seed=seed, max_gradients=MAX_GRADIENTS, progress=False)
+        data = mc.sample(
+            target, fit=fit, seed=seed, max_gradients=MORE_GRADIENTS.get(name, MAX_GRADIENTS), progress=False
+        )
         yield {"problem": name, "maps": maps, "seed": seed} | _row(problem, fit, data)
 
 

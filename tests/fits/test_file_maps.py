@@ -11,7 +11,7 @@ from scipy import stats
 
 import monochord as mc
 from monochord.errors import DataError
-from monochord.maps import BlockMap, CholeskyMap, RadialMap, TailMap
+from monochord.maps import BlockMap, CholeskyMap, RadialMap, ScaledMap, TailMap
 from monochord.metrics import DenseMetric
 from monochord.testing import gaussian_target
 
@@ -125,9 +125,31 @@ def test_a_tail_map_is_what_the_schema_says(fit, tmp_path):
     np.testing.assert_array_equal(along.place(u), _tail().place(u))
 
 
+def _scaled() -> ScaledMap:
+    return ScaledMap(
+        np.array([0, 2]), np.array([[1, 3], [4, 3]]), np.array([[1.0, 0.5], [0.8, 0.2]]), np.linspace(0.0, 1.0, DIM), np.array([1.0, 2.0]),
+        np.array([3.0, 0.4]), np.array([-1.0, 0.7]),
+    )  # fmt: skip
+
+
+def test_a_scaled_map_is_what_the_schema_says(fit, tmp_path):
+    path = dataclasses.replace(fit, map=_scaled()).save(tmp_path / "a.npz")
+    m = {name.removeprefix("map."): array for name, array in np.load(path).items() if name.startswith("map.")}
+    u = fit.draws.x[:20]
+    x = u.copy()
+    for r, i in enumerate(m["children"]):
+        multipliers = m["multipliers"][r]
+        e = np.exp((u[:, multipliers] - m["center"][multipliers]) @ m["slopes"][r])
+        variance = 1 / (m["prior"][r] + m["growth"][r] * e**2)
+        x[:, i] = variance * m["pull"][r] * e + np.sqrt(variance) * u[:, i]
+    np.testing.assert_allclose(mc.load(path).map.place(u), x, rtol=1e-9)
+
+
 @pytest.mark.parametrize(
     ("make", "name", "change"),
     [
+        (_scaled, "map.multipliers", lambda old: old * 0),
+        (_scaled, "map.pull", lambda old: old[:1]),
         (_radial, "map.degrees", lambda old: -old),
         (_radial, "map.metric_factor", lambda old: old[:2]),
         (_block, "map.members", lambda old: old + 1),

@@ -43,6 +43,14 @@ def test_constant_coordinates_do_not_count(rng):
     assert Monitor(ALL, 400.0).look([_segment(x)])
 
 
+def test_draws_are_judged_where_they_are_placed(rng):
+    """A map's coordinate that drifts is no reason to go on where what is reported does not. Catches: u judged for x."""
+    x = rng.standard_normal((4, 400, 2))
+    drift = x + np.array([0.0, 1.0]) * np.arange(4)[:, None, None]
+    assert Monitor(ALL, 400.0, place=lambda _: x).look([_segment(drift)])
+    assert not Monitor(ALL, 400.0).look([_segment(drift)])
+
+
 def test_of_many_coordinates_the_slowest_are_judged(rng):
     """Also one whose spread alone is slow. Catches: a bad coordinate that is not among those judged."""
     x = rng.standard_normal((4, 300, 700))

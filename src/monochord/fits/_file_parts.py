@@ -13,6 +13,7 @@ from monochord.maps import (
     CholeskyMap,
     ConditionalMap,
     RadialMap,
+    ScaledMap,
     TailMap,
     map_arrays,
     map_from_arrays,
@@ -118,6 +119,19 @@ def _tail_map(archive: ArchiveReader, record, dim: int) -> AbstractMap:
         raise _damaged(archive, f"its map is none. {error}".rstrip(".")) from None
 
 
+def _scaled_map(archive: ArchiveReader, record, dim: int) -> AbstractMap:
+    multipliers = archive.array("map.multipliers", (None, None), np.int64)
+    children = archive.array("map.children", (len(multipliers),), np.int64)
+    rows = {name: archive.array(f"map.{name}", (len(children),)) for name in ("prior", "growth", "pull")}
+    slopes, center = archive.array("map.slopes", multipliers.shape), archive.array("map.center", (dim,))
+    places = np.concatenate([children, multipliers.ravel()])
+    if np.any((places < 0) | (places >= dim)) or np.any(np.isin(children, multipliers)):
+        raise _damaged(archive, "its map leans on coordinates that are not there, or that it moves")
+    return map_from_arrays(
+        {"children": children, "multipliers": multipliers, "slopes": slopes, "center": center, **rows}
+    )
+
+
 def _damaged(archive: ArchiveReader, why: str) -> DataError:
     return DataError(f"`{archive.path}` is damaged: {why}.")
 
@@ -128,4 +142,5 @@ KINDS: dict[str, tuple[type[AbstractMap], Callable[[ArchiveReader, Mapping[str, 
     "block": (BlockMap, _block_map),
     "cholesky": (CholeskyMap, _cholesky_map),
     "tail": (TailMap, _tail_map),
+    "scaled": (ScaledMap, _scaled_map),
 }

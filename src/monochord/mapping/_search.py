@@ -9,11 +9,12 @@ from monochord.fits import FitResult
 from monochord.mapping._blocks import along_blocks
 from monochord.mapping._conditionals import along_conditionals
 from monochord.mapping._judge import wants_blocks, wants_map
+from monochord.mapping._products import along_products
 from monochord.mapping._single import along_radius, along_tails
 from monochord.mapping._turning import along_turning
 from monochord.targets import AbstractTarget, HostTarget
 
-RADIUS, BLOCKS, TAILS, TURNING = 10, 20, 30, 40  # their keys stand apart from those of rounds
+RADIUS, BLOCKS, TAILS, TURNING, PRODUCTS = 10, 20, 30, 40, 50  # their keys stand apart from those of rounds
 
 
 def with_map(
@@ -29,6 +30,9 @@ def with_map(
         return linear
     best, spent = along_radius(fold_key(key, RADIUS), target, linear, algorithm, callback)
     cost = linear.cost + spent
+    if best is linear and wants_map(linear):
+        best, spent = along_products(fold_key(key, PRODUCTS), target, linear, algorithm, callback)
+        cost = cost + spent
     if best is linear and wants_map(linear):
         best, spent = along_conditionals(key, target, linear, algorithm, callback)
         cost = cost + spent

@@ -9,7 +9,9 @@ from monochord.maps._cholesky_fit import cholesky_map
 from monochord.maps._conditional import ConditionalMap
 from monochord.maps._elliptical import radial_map
 from monochord.maps._learn import Parents, couplings, learned_map
+from monochord.maps._products import product_map, product_parents
 from monochord.maps._radial import RadialMap
+from monochord.maps._scaled import ScaledMap
 from monochord.maps._slice import SliceTarget
 from monochord.maps._tail import TailMap
 from monochord.maps._tail_fit import tail_map
@@ -24,6 +26,7 @@ __all__ = [
     "MappedTarget",
     "Parents",
     "RadialMap",
+    "ScaledMap",
     "SliceTarget",
     "TailMap",
     "Turning",
@@ -34,6 +37,8 @@ __all__ = [
     "map_arrays",
     "map_from_arrays",
     "mapped",
+    "product_map",
+    "product_parents",
     "radial_map",
     "tail_map",
     "turning_drivers",

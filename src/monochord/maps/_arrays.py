@@ -10,6 +10,7 @@ from monochord.maps._block import BlockMap
 from monochord.maps._cholesky import CholeskyMap
 from monochord.maps._conditional import ConditionalMap
 from monochord.maps._radial import RadialMap
+from monochord.maps._scaled import ScaledMap
 from monochord.maps._tail import FIELDS as TAIL_FIELDS
 from monochord.maps._tail import TailMap
 from monochord.metrics import metric_arrays, metric_from_arrays
@@ -20,7 +21,7 @@ METRIC = "metric_"
 
 def map_arrays(along: AbstractMap) -> dict[str, np.ndarray]:
     """All that a map holds, by name, for a file. **Raises** `TypeError` for a map of another class."""
-    if isinstance(along, ConditionalMap | BlockMap | CholeskyMap):
+    if isinstance(along, ConditionalMap | BlockMap | CholeskyMap | ScaledMap):
         return {field.name: np.asarray(getattr(along, field.name)) for field in dataclasses.fields(along)}
     if isinstance(along, RadialMap):
         _, parts = metric_arrays(along.metric)
@@ -29,7 +30,7 @@ def map_arrays(along: AbstractMap) -> dict[str, np.ndarray]:
     if isinstance(along, TailMap):
         return {name: np.asarray(getattr(along, name), np.float64) for name in TAIL_FIELDS}
     raise TypeError(
-        f"a {type(along).__name__} has no stored form. Only `ConditionalMap`, `BlockMap`, `CholeskyMap`, `RadialMap` and `TailMap` have one."
+        f"a {type(along).__name__} has no stored form. Only `ConditionalMap`, `BlockMap`, `CholeskyMap`, `RadialMap`, `ScaledMap` and `TailMap` have one."
     )
 
 
@@ -39,6 +40,8 @@ def map_from_arrays(arrays: Mapping[str, np.ndarray]) -> AbstractMap:
         return CholeskyMap(**arrays)
     if "members" in arrays:
         return BlockMap(**arrays)
+    if "multipliers" in arrays:
+        return ScaledMap(**arrays)
     if "drivers" in arrays:
         return ConditionalMap(**{**arrays, "depth": int(arrays["depth"])})
     if "skewness" in arrays:

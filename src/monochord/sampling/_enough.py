@@ -1,7 +1,7 @@
 """Until enough: ESS and R̂ so far, looked at on a fixed schedule of draws."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -37,12 +37,19 @@ class Monitor:
     """Judges the draws at `FIRST_LOOK`, and each time they have grown by `GROWTH`.
 
     Of more than `JUDGED` coordinates only the `JUDGED` slowest are, by `slowest`: a look takes most of a millisecond for each.
+    They are judged where `place` puts draws: along a map in the target's own coordinates, which are what is reported.
     Chains of separate modes never agree: ESS and R̂ are then those within each group of chains, and the smallest
     ESS of a group counts for all in proportion to its chains.
     """
 
-    def __init__(self, groups: Sequence[slice], target_ess: float | None, standing: Standing | None = None):
-        self._groups, self._target = groups, target_ess
+    def __init__(
+        self,
+        groups: Sequence[slice],
+        target_ess: float | None,
+        standing: Standing | None = None,
+        place: Callable[[np.ndarray], np.ndarray] = np.asarray,
+    ):
+        self._groups, self._target, self._place = groups, target_ess, place
         self._clock, self._spent = time.perf_counter(), 0.0
         self._next = FIRST_LOOK
         self.standing = standing
@@ -71,8 +78,9 @@ class Monitor:
         return self._is_enough(self.standing)
 
     def _look(self, segments: Sequence[Segment]) -> None:
-        judged = slowest([segment.x for segment in segments], JUDGED)
-        x = np.concatenate([segment.x[:, :, judged] for segment in segments], axis=1)
+        placed = [self._place(segment.x) for segment in segments]
+        judged = slowest(placed, JUDGED)
+        x = np.concatenate([part[:, :, judged] for part in placed], axis=1)
         standing = self._judge(x)
         self.standing = standing._replace(coordinate=int(judged[standing.coordinate]))
 

@@ -40,7 +40,7 @@ class Kept:
         self.watched: list[Segment] = []  # with their scores, until it is known that no chain is stuck
         self._old = [before] if before is not None else []
         self._made = before.x.shape[1] if before is not None else 0
-        self.monitor = Monitor(beginning.begin.groups, settings.target_ess)
+        self.monitor = Monitor(beginning.begin.groups, settings.target_ess, place=chains.target.to_unconstrained)
         self.evidence = EvidenceSum(judged, settings.num_chains) if judged is not None else None
         self.done = self.gradients = self.divergences = 0
         self._idle = chains.idle_lanes
@@ -52,7 +52,9 @@ class Kept:
         self.done, self.gradients, self.divergences = stretch.done, stretch.gradients, stretch.divergences
         self._idle -= stretch.idle_lanes
         self._seconds = stretch.seconds
-        self.monitor = Monitor(self.beginning.begin.groups, self.settings.target_ess, stretch.standing)
+        self.monitor = Monitor(
+            self.beginning.begin.groups, self.settings.target_ess, stretch.standing, self.chains.target.to_unconstrained
+        )
         if self.evidence is not None and stretch.evidence is not None:
             self.evidence.resume(stretch.evidence)
         return self
