@@ -91,7 +91,7 @@ def test_a_cholesky_map_is_what_the_schema_says(fit, tmp_path):
     m = {name.removeprefix("map."): array for name, array in np.load(path).items() if name.startswith("map.")}
     width = len(m["members"])
     for row in fit.draws.x[:20]:
-        w = 1.5 * np.tanh(((row - m["center"]) / m["unit"])[m["drivers"]] / 1.5)
+        w = 3 * np.tanh(((row - m["center"]) / m["unit"])[m["drivers"]] / 3)
         phi = [np.prod(w[list(of)]) for d in range(3) for of in itertools.combinations_with_replacement(range(2), d)]
         fewer = np.array(phi[: len(m["ties"])])
         triangle = np.eye(width)

@@ -20,7 +20,7 @@ from jaxtyping import Float, Int
 from monochord.arrays import Array
 from monochord.maps._base import AbstractMap
 
-LIMIT = 1.5  # standard deviations of the points learned from, at which a driver saturates
+LIMIT = 3.0  # standard deviations of the points learned from, at which a driver saturates
 
 
 @final
