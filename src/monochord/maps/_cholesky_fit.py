@@ -16,7 +16,7 @@ from monochord.maps._cholesky import CholeskyMap, degree_of, monomials, num_term
 # Of the location; factors are of one degree less. More where points are many, less where they are few
 USUAL_DEGREE, TOP_DEGREE = 3, 5
 MAX_UNKNOWNS, EQUATIONS_EACH, MANY_EACH = 1_200, 3.0, 10.0  # normal equations of more take seconds
-RIDGE = 0.1  # of every coefficient but the constants, in units of a standard normal's mean square
+RIDGE = 1e-2  # of every coefficient but the constants, in units of a standard normal's mean square
 MAX_STEPS, TOLERANCE = 60, 1e-3
 MAX_LOG_SCALE, HOPELESS = 30.0, 1e8
 
