@@ -1,11 +1,14 @@
 """Maps whose axes turn with their drivers: exact changes of variables, drivers found among noise, and a posterior that no metric fits."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 import monochord as mc
+from monochord.advice import _tails_of_drivers
 from monochord.maps import CholeskyMap, cholesky_map, map_arrays, map_from_arrays, mapped, turning_drivers
 from monochord.maps._cholesky import monomials, slopes
 from monochord.targets import evaluate
@@ -142,6 +145,11 @@ def test_fit_and_sample_along_it_are_right(target, tmp_path):
     data = mc.sample(target, fit=read, seed=3, max_gradients=60_000, progress=False)
     attrs = data.sample_stats.attrs
     assert attrs["status"] == "target ESS reached"
+    assert fit.verdict == "trust" and attrs["advice"] == "[]"
+    doubted = dataclasses.replace(fit, judgement=dataclasses.replace(fit.judgement, name="start only"))
+    assert "tails of `d`" in _tails_of_drivers(doubted)[0] and not _tails_of_drivers(
+        dataclasses.replace(doubted, map=None)
+    )
     x = data["unconstrained_posterior"]["x"].transpose("chain", "draw", ...).values
     truth = np.array([0.0, 0.0, 0.5, 0.0, 0.0])  # E d, E d, E d²/2, E sin d, −E d
     for i, mean in enumerate(truth):
