@@ -1,7 +1,7 @@
 """`compiled`: `jax.jit` with the compiler options that serve a user who waits for a small model.
 
-Most of the cold seconds of a small model are XLA's, and about half of those are its newer emitters of fused loops for CPUs.
-Without them our programs compile in about half the time and run as fast (`benchmarks/compile_time.py` has rows).
+Most of the cold seconds of a small model are XLA's, and a third of those are its newer emitters of fused loops for CPUs.
+Without them our programs compile in two thirds of the time and run as fast (`benchmarks/compile_time.py` has rows).
 """
 
 from collections.abc import Callable
