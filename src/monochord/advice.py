@@ -5,7 +5,6 @@ from collections.abc import Sequence
 import numpy as np
 
 from monochord.fits import FitResult, Mode
-from monochord.maps import CholeskyMap
 from monochord.rejudge import has_heavy_tails
 from monochord.sampling import Draws
 from monochord.spectra import NEGLIGIBLE_MASS
@@ -18,11 +17,11 @@ NON_CENTRED_JAX = "sample z ~ N(0, 1) in place of x ~ N(m, s²), and set x = m +
 
 
 def advice(target: AbstractTarget, fit: FitResult | None, draws: Draws) -> list[str]:
-    """Sentences for a run whose chains disagree or whose ESS fell short, or whose map is not to be trusted in its tails; else empty."""
+    """Sentences for a run whose chains disagree or whose ESS fell short; empty where nothing is wanting."""
     standing = draws.standing
     fell_short = "before the target ESS" in draws.status
     if not fell_short and (standing is None or (standing.has_mixed and not standing.is_split)):
-        return _tails_of_drivers(fit)
+        return []
     slow = target.names[standing.coordinate] if standing is not None else target.names[0]
     modes = [mode for mode in fit.modes if mode.share > NEGLIGIBLE_MASS] if fit is not None else []
     if len(modes) > 1 or (standing is not None and standing.is_split):
@@ -52,17 +51,6 @@ def advice(target: AbstractTarget, fit: FitResult | None, draws: Draws) -> list[
     if not found:
         found.append(_draw_more(draws, slow))
     return found
-
-
-def _tails_of_drivers(fit: FitResult | None) -> list[str]:
-    """What the ESS does not show of a run along a map that was learned where a population had been."""
-    if fit is None or not isinstance(fit.map, CholeskyMap) or fit.verdict == "trust":
-        return []
-    names = ", ".join(f"`{fit.names[j]}`" for j in np.asarray(fit.map.drivers))
-    return [
-        f"The map was learned from points, few of which lie in the tails of {names}: chains enter these seldom, and shares beyond their 5 % "
-        "quantiles may be half of what they should be. Where such tails matter, compare with `maps=False` or a longer run at `target_accept=0.98`."
-    ]
 
 
 def modes_in_words(fit: FitResult | None) -> str:

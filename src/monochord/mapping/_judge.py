@@ -115,8 +115,7 @@ def is_better(key: Key, target: AbstractTarget, fit: FitResult, than: FitResult)
     """
     if fit.status not in FINISHED or fit.elbo is None or than.elbo is None:
         return False, Cost()
-    noise = CLEARLY * np.hypot(fit.elbo.standard_error, than.elbo.standard_error)
-    gain = fit.elbo.value - than.elbo.value
+    gain, noise = _gain(fit.elbo, than.elbo)
     if RANK.index(fit.verdict) != RANK.index(than.verdict):
         return bool(RANK.index(fit.verdict) > RANK.index(than.verdict) and gain > -noise), Cost()
     if fit.verdict == "do not use":
@@ -143,8 +142,8 @@ def is_better_at(points: Evaluations, pulled: Evaluations, fit: FitResult, than:
         or than.elbo is None
     ):
         return False
-    noise = CLEARLY * np.hypot(fit.elbo.standard_error, than.elbo.standard_error)
-    if RANK.index(fit.verdict) < RANK.index(than.verdict) or fit.elbo.value < than.elbo.value - noise:
+    gain, noise = _gain(fit.elbo, than.elbo)
+    if RANK.index(fit.verdict) < RANK.index(than.verdict) or gain < -noise:
         return False
     new, old = cost_functional(fit.gaussian.metric, pulled), cost_functional(than.gaussian.metric, points)
     return bool(np.log(old.value / new.value) > max(2.0 * _log_error(old, new), np.log(CHEAPER)))
@@ -153,8 +152,13 @@ def is_better_at(points: Evaluations, pulled: Evaluations, fit: FitResult, than:
 def gains(fit: FitResult, than: FitResult) -> bool:
     """Whether the ELBO is clearly higher."""
     assert fit.elbo is not None and than.elbo is not None
-    noise = CLEARLY * np.hypot(fit.elbo.standard_error, than.elbo.standard_error)
-    return bool(fit.elbo.value - than.elbo.value > max(WORTH, noise))
+    gain, noise = _gain(fit.elbo, than.elbo)
+    return bool(gain > max(WORTH, noise))
+
+
+def _gain(new: Estimate, old: Estimate) -> tuple[float, float]:
+    """By how much an ELBO is higher, and what its difference must exceed to be clear."""
+    return new.value - old.value, float(CLEARLY * np.hypot(new.standard_error, old.standard_error))
 
 
 def _is_straightened(fit: FitResult, than: FitResult) -> bool:

@@ -16,7 +16,7 @@ from monochord.mapping._fitting import LEAST, fitted
 from monochord.mapping._fitting import MAX_ROUNDS as MAX_FITS
 from monochord.mapping._judge import is_better_at, wants_turning
 from monochord.mapping._population import POPULATION, Population, turning_at
-from monochord.maps import Turning, mapped
+from monochord.maps import CholeskyMap, Turning, mapped
 from monochord.targets import AbstractTarget, Evaluations, evaluate, idle_lanes
 
 MAX_ROUNDS = 14
@@ -55,7 +55,19 @@ def along_turning(key: Key, target, linear: FitResult, algorithm, callback) -> t
     x = population.recent()[-COMPARED:]
     points, pulled = evaluate(target, x), evaluate(mapped(target, best.map), best.map.inverse(x))
     cost = cost + Cost(2 * len(x), 2 * idle_lanes(len(x)))
-    return (best if is_better_at(points, pulled, best, linear) else linear), cost
+    return (_with_doubt(best) if is_better_at(points, pulled, best, linear) else linear), cost
+
+
+def _with_doubt(fit: FitResult) -> FitResult:
+    """The fit, unless it is trusted with a reason that neither its own draws nor a run's ESS show."""
+    if fit.verdict == "trust" or not isinstance(fit.map, CholeskyMap):
+        return fit
+    names = ", ".join(f"`{fit.names[j]}`" for j in np.asarray(fit.map.drivers))
+    said = (
+        f"The map was learned from points, few of which lie in the tails of {names}: chains enter these seldom, and shares beyond their 5 % "
+        "quantiles may be half of what they should be. Where such tails matter, compare with `maps=False` or a longer run at `target_accept=0.98`."
+    )
+    return dataclasses.replace(fit, judgement=dataclasses.replace(fit.judgement, reasons=(*fit.reasons, said)))
 
 
 def turning_of(fit: FitResult) -> Turning:
