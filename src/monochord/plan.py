@@ -10,7 +10,6 @@ from monochord.errors import OptionError
 from monochord.fits import FitResult
 from monochord.gaussian import Gaussian
 from monochord.learning import refiner
-from monochord.maps import ScaledMap
 from monochord.metrics import AbstractMetric, Dense, Diagonal, DiagonalMetric, LowRank, LowRankMetric, identity_metric
 from monochord.rejudge import contradicts, has_heavy_tails, refuses
 from monochord.sampling import REFUSED_ACCEPT, SamplerSettings
@@ -22,9 +21,6 @@ FAMILIES = {"diagonal": Diagonal, "dense": Dense, "low_rank": LowRank}
 # Wanted acceptance: Stan's default for adapt_delta (reference manual); more where one step size has to serve curvatures that
 # differ, since a chain in the stiffer part then rejects for long.
 ACCEPT, VARYING_ACCEPT = 0.8, 0.9
-# Along a map of products: where scales are huge a likelihood is a wall to its coefficients, which warm-up seldom meets. At .95 2 % of
-# transitions diverged and chains stayed in the tail for hundreds of draws
-WALLED_ACCEPT = 0.98
 TARGET_ESS = 400.0  # of the smallest of bulk and tail ESS: 100 a chain (Vehtari et al. 2021)
 MAX_DRAWS = 20_000  # a chain, where nothing is stated
 MEMORY_SHARE = 0.4  # of this machine's, for draws whose number is left open
@@ -169,8 +165,6 @@ def wanted_acceptance(fit: FitResult | None) -> float:
     """The mean acceptance to aim at, by the verdict on a fit."""
     if fit is None or fit.verdict == "trust":
         return ACCEPT
-    if isinstance(fit.map, ScaledMap):
-        return WALLED_ACCEPT
     if fit.verdict == "do not use":
         return REFUSED_ACCEPT
     return VARYING_ACCEPT if fit.indefinite_share is not None and fit.indefinite_share.value > 0 else ACCEPT

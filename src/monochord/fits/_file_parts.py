@@ -123,12 +123,13 @@ def _scaled_map(archive: ArchiveReader, record, dim: int) -> AbstractMap:
     multipliers = archive.array("map.multipliers", (None, None), np.int64)
     children = archive.array("map.children", (len(multipliers),), np.int64)
     rows = {name: archive.array(f"map.{name}", (len(children),)) for name in ("prior", "growth", "pull")}
-    slopes, center = archive.array("map.slopes", multipliers.shape), archive.array("map.center", (dim,))
+    slopes = archive.array("map.slopes", multipliers.shape)
+    center, edge = (archive.array(f"map.{name}", (dim,)) for name in ("center", "edge"))
     places = np.concatenate([children, multipliers.ravel()])
     if np.any((places < 0) | (places >= dim)) or np.any(np.isin(children, multipliers)):
         raise _damaged(archive, "its map leans on coordinates that are not there, or that it moves")
     return map_from_arrays(
-        {"children": children, "multipliers": multipliers, "slopes": slopes, "center": center, **rows}
+        {"children": children, "multipliers": multipliers, "slopes": slopes, "center": center, "edge": edge, **rows}
     )
 
 

@@ -20,7 +20,10 @@ from monochord.targets import AbstractTarget, evaluate, idle_lanes
 
 ROUNDS = 3
 NUM_CHAINS, NUM_DRAWS = 4, 64  # 256 points for three unknowns of each coordinate
-MOST_GRADIENTS = 30_000  # of one round's chains: 4 to 13 thousand were spent
+SURE = 3.0  # as much may a fit cost once a first map has paid
+FEWEST_POINTS = 64  # for another map
+DEPTH = 7  # of their trees: in the tail of a scale longer ones spent all of a round
+MOST_GRADIENTS = 30_000  # of one round's chains
 ACCEPT = 0.8  # Stan's default for adapt_delta (reference manual)
 
 
@@ -35,7 +38,7 @@ def along_products(key: Key, target, linear: FitResult, algorithm, callback) -> 
     best, cost, points = linear, Cost(), linear.draws
     for number in range(ROUNDS if parents else 0):
         along = product_map(points, parents)
-        found, spent = fitted(fold_key(key, 2 * number), target, along, algorithm, callback, allowance(linear))
+        found, spent = fitted(fold_key(key, 2 * number), target, along, algorithm, callback, SURE * allowance(linear) if number else allowance(linear))
         cost = cost + spent
         if found is None or found.status not in FINISHED or found.gaussian is None:
             break
@@ -52,6 +55,8 @@ def along_products(key: Key, target, linear: FitResult, algorithm, callback) -> 
                 break
             points = evaluate(target, along.place(x))
             cost = cost + spent + Cost(len(x), idle_lanes(len(x)))
+            if len(x) < FEWEST_POINTS:  # warm-up spent the round
+                break
     return best, cost
 
 
@@ -63,7 +68,7 @@ def _chain_draws(key: Key, target: AbstractTarget, gaussian: Gaussian) -> tuple[
     points, cost = sampling.chain_starts(target, gaussian, host_generator(fold_key(key, 0)), NUM_CHAINS)
     metric = identity_metric(target.dim)
     settings = sampling.SamplerSettings(
-        NUM_CHAINS, NUM_DRAWS, "nuts", ACCEPT, 10, is_trusted=False, max_gradients=MOST_GRADIENTS
+        NUM_CHAINS, NUM_DRAWS, "nuts", ACCEPT, DEPTH, is_trusted=False, max_gradients=MOST_GRADIENTS
     )
     start = sampling.Start(points, gaussian, metric)
     drawn = sampling.run_chains(fold_key(key, 1), target, [start], cost, settings)

@@ -26,6 +26,10 @@ class AbstractMap(eqx.Module):
     def forward(self, u: Float[Array, " dim"]) -> tuple[Float[Array, " dim"], Float[Array, ""]]:
         """`(x, log |det ∂x/∂u|)`."""
 
+    def log_step(self, u: Float[Array, " dim"]) -> Float[Array, ""] | None:
+        """Logarithm of the leapfrog step that suits u, over that at the centre of what was learned; None where one step suits all."""
+        return None
+
     @abc.abstractmethod
     def place(self, u: Float[np.ndarray, "*batch dim"]) -> Float[np.ndarray, "*batch dim"]:
         """X for u, on the host."""

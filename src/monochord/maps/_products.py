@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Float
 
 from monochord.maps._learn import FEWEST_PAIRS, HUB, MAX_DIM, NUM_SCALE, Parents
-from monochord.maps._scaled import ScaledMap
+from monochord.maps._scaled import ScaledMap, smooth_minimum
 from monochord.targets import Evaluations
 
 POWERS = 6  # of a scale's logarithm, that stand for the score of its prior
@@ -26,6 +26,7 @@ NEAR_ONE = 0.1  # of the coefficient that the symmetry says is 1
 # than 1 a product moves with its scale, and where products are huge every such move meets a wall. The slopes of shared scales stay
 # as found (.15 to .45): nearer 1 the walls are gone, and the shared scale itself hardly moves
 OWN = 1.0
+EDGE = 0.9  # of the points: beyond this quantile of a shared scale their slope would be extrapolated
 START = 0.7  # of the search for slopes
 GROWTHS = np.exp(np.linspace(-12.0, 12.0, 97))  # steps of a quarter in the logarithm: 13 % of a scale
 MOST = 60.0  # of exponents
@@ -93,7 +94,9 @@ def product_map(points: Evaluations, parents: dict[int, Parents]) -> ScaledMap:
     own = np.array([parents[i].scale[0] for i in children])
     shared = list(parents[children[0]].scale[1:])
     prior = np.maximum(_prior_precision(x, score, children, own), LEAST_PRECISION)
-    logs, common = x[:, own] - center[own], x[:, shared] - center[shared]
+    edge = np.full(x.shape[1], np.inf)
+    edge[shared] = np.quantile(x[:, shared], EDGE, axis=0)
+    logs, common = x[:, own] - center[own], smooth_minimum(x[:, shared], edge[shared]) - center[shared]
     at, pull = x[:, children], score[:, children]
 
     def fitted(slopes):
@@ -104,7 +107,7 @@ def product_map(points: Evaluations, parents: dict[int, Parents]) -> ScaledMap:
     growth, pulls, _ = fitted(found)
     multipliers = np.column_stack([own, *(np.full(len(own), j) for j in shared)])
     slopes = np.tile(np.concatenate([[OWN], found[1:]]), (len(children), 1))
-    return ScaledMap(np.array(children), multipliers, slopes, center, prior, growth, pulls)
+    return ScaledMap(np.array(children), multipliers, slopes, center, prior, growth, pulls, edge)
 
 
 def _likelihoods(x, score, prior, log_effect) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -1,9 +1,14 @@
 """`ScaledMap`: coordinates whose likelihood is that of products with scales, standardised given the scales.
 
-    x_i = σ_i² c_i e_i + σ_i u_i,   σ_i⁻² = p_i + k_i e_i²,   log e_i = Σ_j b_ij (x_j − center_j),   j in drivers of i
+    x_i = σ_i² c_i e_i + σ_i u_i,   σ_i⁻² = p_i + k_i e_i²,   log e_i = Σ_j b_ij (min(x_j, edge_j) − center_j),   j in drivers of i
 
 Where x ~ N(0, 1/p) and the likelihood of x e is N(c/k, 1/k) up to a constant, x given its scales is N(σ² c e, σ²), b being 1. Non-centred
-where e is small, centred where it is large.
+where e is small, centred where it is large. The minimum is a smooth one, and the edge of a driver the end of what its slope was learned from.
+
+A likelihood that is not Gaussian in the products is flatter where they are large (b below 1), but for walls: a logit of hundreds, met from the
+wrong side. There its curvature is what it is where products are small, and in u larger by (p + k f²)/(p + k e²) for a product with
+f = exp Σ_j (x_j − center_j), all slopes 1. `log_step` is −½ the logarithm of the mean of that: a wall is seen from no point of the
+posterior by its Hessian, and felt by every trajectory.
 """
 
 from typing import final
@@ -16,6 +21,7 @@ from monochord.arrays import Array
 from monochord.maps._base import AbstractMap
 
 MOST = 300.0  # of exponents: exponentials and their squares stay finite
+SHARP = 3.0  # of the smooth minimum: it is off by .23 at the edge, and by 3 % of that one unit further
 
 
 @final
@@ -29,6 +35,7 @@ class ScaledMap(AbstractMap):
     prior: Float[Array, " children"]
     growth: Float[Array, " children"]
     pull: Float[Array, " children"]
+    edge: Float[Array, " dim"]  # infinite where slopes hold everywhere
 
     @property
     def dim(self) -> int:
@@ -60,9 +67,25 @@ class ScaledMap(AbstractMap):
         shown = ", ".join(f"`{names[j]}`" for j in used[:4]) + (", …" if len(used) > 4 else "")
         return f"{self.num_moved} coordinates given location and scale by their products with {shown}"
 
+    def log_step(self, u: Float[Array, " dim"]) -> Float[Array, ""]:
+        effect = self._effect(u)
+        product = jnp.exp(jnp.clip((u[self.multipliers] - jnp.asarray(self.center)[self.multipliers]).sum(-1), -MOST, MOST))
+        return -0.5 * jnp.log(jnp.mean((self.prior + self.growth * product**2) / (self.prior + self.growth * effect**2)))
+
+    def _effect(self, x):
+        xp = np if isinstance(x, np.ndarray) else jnp
+        edge, center = (xp.asarray(part)[self.multipliers] for part in (self.edge, self.center))
+        logs = smooth_minimum(x[..., self.multipliers], edge) - center
+        return xp.exp(xp.clip((logs * self.slopes).sum(-1), -MOST, MOST))
+
     def _moments(self, x):
         xp = np if isinstance(x, np.ndarray) else jnp
-        logs = x[..., self.multipliers] - xp.asarray(self.center)[self.multipliers]
-        effect = xp.exp(xp.clip((logs * self.slopes).sum(-1), -MOST, MOST))
+        effect = self._effect(x)
         variance = 1.0 / (self.prior + self.growth * effect**2)
         return variance * effect * self.pull, xp.sqrt(variance)
+
+
+def smooth_minimum(x, edge):
+    """−log(e^{−sx} + e^{−s·edge})/s with s = `SHARP`: x far below the edge, which may be infinite."""
+    xp = np if isinstance(x, np.ndarray) else jnp
+    return -xp.logaddexp(-SHARP * x, -SHARP * edge) / SHARP

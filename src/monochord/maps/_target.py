@@ -24,6 +24,9 @@ class MappedTarget(AbstractWrapped):
         point, log_det = self.map.forward(x)
         return self.inner.log_density(point) + log_det
 
+    def log_step(self, x: Float[Array, " dim"]) -> Float[Array, ""] | None:
+        return self.map.log_step(x)
+
     def constrain(self, x: Float[Array, " dim"]) -> dict[str, Array]:
         return self.inner.constrain(self.map.forward(x)[0])
 

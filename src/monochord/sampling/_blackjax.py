@@ -17,6 +17,7 @@ from monochord.arrays import Array, Key
 from monochord.compiling import compiled
 from monochord.metrics import AbstractMetric
 from monochord.sampling._blackjax_nuts import nuts_transition
+from monochord.sampling._paced import paced
 from monochord.spectra import WIDE
 from monochord.targets import AbstractTarget
 
@@ -101,7 +102,7 @@ def run_block(
 
     Iteration i uses ``fold_in(key, first + i)``: draws do not depend on how they are cut into blocks.
     """
-    step: Any = _nuts_step if spec.kernel == "nuts" else _hmc_step
+    step: Any = paced(_nuts_step if spec.kernel == "nuts" else _hmc_step)
     dtype = position.x.dtype
     zeros = jnp.zeros((spec.capacity,), dtype)
     rows = jnp.zeros((spec.capacity, position.x.shape[0]), dtype)
@@ -129,16 +130,16 @@ def run_block(
     return Position(*state), block
 
 
-def _nuts_step(key, state, target, metric, step_size, trajectory_length, jitter, spec):
+def _nuts_step(key, state, log_density, metric, step_size, trajectory_length, jitter, spec):
     return nuts_transition(
-        key, state, target.log_density, step_size, engine_metric(metric), spec.max_tree_depth, DIVERGENCE_THRESHOLD
+        key, state, log_density, step_size, engine_metric(metric), spec.max_tree_depth, DIVERGENCE_THRESHOLD
     )
 
 
-def _hmc_step(key, state, target, metric, step_size, trajectory_length, jitter, spec):
+def _hmc_step(key, state, log_density, metric, step_size, trajectory_length, jitter, spec):
     """One HMC transition whose length is uniform on 1 ± `jitter` of `trajectory_length`."""
     key_length, key_kernel = jax.random.split(key)
     length = trajectory_length * (1.0 + jitter * jax.random.uniform(key_length, (), state.position.dtype, -1.0, 1.0))
     num_steps = jnp.clip(jnp.round(length / step_size), 1, 2**spec.max_tree_depth - 1).astype(jnp.int32)
     kernel: Any = blackjax_hmc.build_kernel(divergence_threshold=DIVERGENCE_THRESHOLD)
-    return kernel(key_kernel, state, target.log_density, step_size, engine_metric(metric), num_steps)
+    return kernel(key_kernel, state, log_density, step_size, engine_metric(metric), num_steps)

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from monochord.gaussian import Gaussian
+from monochord.metrics import AbstractMetric
 from monochord.sampling._budget import Budget
 from monochord.sampling._chains import Chains, ProgressCallback, SamplingInfo
 from monochord.sampling._evidence import evidence_of
@@ -51,7 +52,8 @@ class Group:
     gaussian: Gaussian
     tuning: Tuning
     pool: list[Segment] = dataclasses.field(default_factory=list)
-    num_idle: int = 0  # windows in a row whose refinement gained nothing
+    before: AbstractMetric | None = None  # the last refinement
+    num_idle: int = 0  # windows in a row whose refinement, or the one before on new draws, gained nothing
     is_settled: bool = False
 
 
@@ -215,8 +217,11 @@ class WarmUpRun:
         # the pool may still hold the way from the starts: then the newest draws alone say something quite different
         group.gaussian = again if _gain(learned.metric, again.metric, points) > QUITE_DIFFERENT else learned
         gain = _gain(group.tuning.metric, group.gaussian.metric, points)
+        # on draws that it has not seen: with as many directions as draws each refinement fits its own
+        proved = _gain(group.before or group.tuning.metric, group.tuning.metric, points)
+        group.before = group.tuning.metric
         error = abs(self._acceptance(newest) - self.target_accept)
-        if gain >= GAIN:
+        if min(gain, proved) >= GAIN:
             group.num_idle = 0
         elif sum(segment.x.shape[1] for segment in newest) >= PIECE:  # a window cut short says little
             group.num_idle += 1

@@ -54,6 +54,10 @@ class AbstractTarget(eqx.Module):
         """The inverse of `to_unconstrained`."""
         return x
 
+    def log_step(self, x: Float[Array, " dim"]) -> Float[Array, ""] | None:
+        """Logarithm of the leapfrog step that suits the point x, over that which suits most others; None where one step suits all."""
+        return None
+
     @property
     def unmapped(self) -> "AbstractTarget":
         """The target in the model's own coordinates: this one, unless it lies along a map."""

@@ -2,7 +2,9 @@
 
 import equinox as eqx
 import numpy as np
+from jaxtyping import Float
 
+from monochord.arrays import Array
 from monochord.targets._base import AbstractTarget
 from monochord.targets._hierarchy import Hierarchy
 from monochord.targets._labels import Labels
@@ -16,6 +18,9 @@ class AbstractWrapped(AbstractTarget):
     @property
     def vectorised(self) -> bool:
         return self.inner.vectorised
+
+    def log_step(self, x: Float[Array, " dim"]) -> Float[Array, ""] | None:
+        return self.inner.log_step(x)
 
     def observed_data(self) -> dict[str, np.ndarray]:
         return self.inner.observed_data()
