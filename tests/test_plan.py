@@ -1,15 +1,11 @@
 """What chains run with, by verdict and by what was stated."""
 
-import dataclasses
-
 import numpy as np
 import pytest
 
 import monochord as mc
-from monochord.maps import ScaledMap
 from monochord.metrics import LowRankMetric
-from monochord.plan import WALLED_ACCEPT, SampleOptions, plan
-from monochord.spectra import Verdict
+from monochord.plan import SampleOptions, plan
 from monochord.testing import funnel_target, gaussian_target
 
 
@@ -38,15 +34,6 @@ def test_acceptance_follows_the_verdict_unless_stated(fitted):
         stated = plan(names, result, result.gaussian, SampleOptions(target_accept=0.7), False)[0]
         assert stated.target_accept == 0.7
         assert not stated.raises_accept
-
-
-def test_more_acceptance_is_wanted_along_a_map_of_products(fitted):
-    """Where the fit is not trusted. Catches: .8 or .95 there."""
-    target, fit = fitted
-    one = np.ones(1)
-    along = ScaledMap(np.array([0]), np.array([[1]]), one[None], np.zeros(2), one, one, one)
-    walled = dataclasses.replace(fit, map=along, judgement=Verdict("start only", ()))
-    assert plan(target.names, walled, fit.gaussian, SampleOptions(), False)[0].target_accept == WALLED_ACCEPT > 0.95
 
 
 def test_a_trusted_fit_is_not_refined_and_initial_points_take_trust_away(fitted):

@@ -1,12 +1,18 @@
 """Maps of products: what scales multiply is told from the score alone, and standardised given the scales."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 import monochord as mc
+from monochord.estimate import Estimate
+from monochord.fits import FitStatus
+from monochord.mapping._judge import wants_map, wants_products
 from monochord.maps import ScaledMap, map_arrays, map_from_arrays, product_map, product_parents
+from monochord.spectra import Verdict
 from monochord.targets import evaluate
 
 NUM, ROWS = 6, 30
@@ -77,7 +83,7 @@ def test_a_scaled_map_is_a_bijection_with_the_log_determinant_it_states():
     rng = np.random.default_rng(5)
     along = ScaledMap(
         np.array([0, 3]), np.array([[1, 4], [2, 4]]), rng.standard_normal((2, 2)), rng.standard_normal(5), np.array([1.0, 2.0]),
-        np.array([3.0, 0.1]), np.array([-1.0, 2.0]),
+        np.array([3.0, 0.1]), np.array([-1.0, 2.0]), np.array([np.inf, np.inf, np.inf, np.inf, 0.3]),
     )  # fmt: skip
     u = rng.standard_normal((4, 5))
     x, log_det = jax.vmap(along.forward)(u)
@@ -89,6 +95,44 @@ def test_a_scaled_map_is_a_bijection_with_the_log_determinant_it_states():
     assert isinstance(again, ScaledMap) and again.num_moved == 2
     np.testing.assert_array_equal(again.place(u), along.place(u))
     assert along.named(tuple("abcde")).startswith("2 coordinates")
+
+
+def test_slopes_end_at_the_edge_and_steps_shorten_beyond_it():
+    """Far beyond its edge a shared scale moves no location or scale, and each unit of it shortens the step e times: the product it
+    makes is as much steeper. Before, with all slopes 1 and no edge, one step suits all. Catches: an edge on the wrong side, a step of the
+    wrong sign, exponents that overflow."""
+    ones = np.ones(2)
+    multipliers, slopes, center = np.array([[1, 4], [2, 4]]), np.ones((2, 2)), np.full(5, 0.5)
+
+    def along(edge):
+        return ScaledMap(np.array([0, 3]), multipliers, slopes, center, ones, 2.0 * ones, ones, edge)
+
+    endless, ending = along(np.full(5, np.inf)), along(np.array([np.inf, np.inf, np.inf, np.inf, 1.0]))
+    at = np.linspace(-3.0, 3.0, 5)
+    assert float(endless.log_step(jnp.asarray(at))) == pytest.approx(0.0, abs=1e-12)
+
+    def with_shared(value):
+        return np.where(np.arange(5) == 4, value, at)
+
+    near, far = with_shared(20.0), with_shared(24.0)
+    np.testing.assert_allclose(ending.place(near)[[0, 3]], ending.place(far)[[0, 3]], atol=1e-9)
+    assert not np.allclose(endless.place(near)[[0, 3]], endless.place(far)[[0, 3]], atol=1e-9)
+    fall = ending.log_step(jnp.asarray(far)) - ending.log_step(jnp.asarray(near))
+    assert float(fall) == pytest.approx(-4.0, abs=1e-6)
+    assert float(ending.log_step(jnp.asarray(with_shared(-20.0)))) == pytest.approx(0.0, abs=1e-6)
+    extreme = jax.value_and_grad(ending.log_step)(jnp.asarray(with_shared(5_000.0)))
+    assert all(np.all(np.isfinite(part)) for part in extreme)
+
+
+def test_a_refused_fit_looks_for_products_whatever_one_far_draw_says(sparse):
+    """A residual that is no more than its error asks for no other map. Catches: seeds whose residual one draw makes uncertain left without."""
+    target, points = sparse
+    linear = mc.fit(target, seed=0, maps=False, progress=False)
+    refused = dataclasses.replace(
+        linear, status=FitStatus.settled, judgement=Verdict("do not use", ()), score_residual=Estimate(3.8, 2.3, 64), indefinite_share=None
+    )  # fmt: skip
+    assert not wants_map(refused) and wants_products(refused)
+    assert not wants_products(dataclasses.replace(refused, judgement=Verdict("start only", ())))
 
 
 def _horseshoe(params, x, y):

@@ -79,6 +79,27 @@ def test_an_identity_start_learns_and_stops_by_evidence(problem, key, rng):
     assert run.groups[0].is_settled
 
 
+def test_refinements_that_prove_nothing_on_new_draws_end_warm_up(problem, key, rng, monkeypatch):
+    """Each refinement gains on the draws it was made from, and nothing on the next ones. Catches: a warm-up that goes to its limit
+    for gains of the first kind, as dense metrics have with as many directions as draws."""
+    target, mean, covariance = problem
+    made = []
+
+    def refine(gaussian, points, places):
+        made.append(DenseMetric.from_covariance(covariance))
+        return Gaussian(mean, made[-1])
+
+    def gain(before, after, points):
+        return 2.0 if any(after is new for new in made[-2:]) else 1.0  # a window refines twice
+
+    monkeypatch.setattr(_warmup, "_gain", gain)
+    unit = Gaussian(mean, identity_metric(DIM))
+    start = Start(evaluate(target, mean + rng.standard_normal((4, DIM))), unit, unit.metric)
+    run, _ = _warm(key, target, [start], _settings(refine=refine))
+    assert run.groups[0].is_settled
+    assert run.num_refinements == _warmup.ENOUGH_IDLE
+
+
 def test_memory_of_warm_up_does_not_grow(problem, key, rng, monkeypatch):
     """Nothing is ever settled, so warm-up runs to its limit: the pool holds no more than its bound and one window.
     Catches: a pool of all draws."""

@@ -64,6 +64,13 @@ def wants_map(fit: FitResult) -> bool:
     return fit.verdict == "start only" and (turns_over and leaves_much(fit) or nearly_refused and is_firm)
 
 
+def wants_products(fit: FitResult) -> bool:
+    """Whether a map of products is looked for: where one is asked for, and where a fit is refused, if by one draw: products are told by an
+    identity of all scores, which does not hold by chance.
+    """
+    return wants_map(fit) or (fit.status in FINISHED and fit.draws is not None and fit.verdict == "do not use")
+
+
 def wants_radius(fit: FitResult) -> bool:
     """Whether a fit that came to an end doubts itself and may have heavy tails: they were seen along rays, or not looked for.
 

@@ -38,7 +38,14 @@ def along_products(key: Key, target, linear: FitResult, algorithm, callback) -> 
     best, cost, points = linear, Cost(), linear.draws
     for number in range(ROUNDS if parents else 0):
         along = product_map(points, parents)
-        found, spent = fitted(fold_key(key, 2 * number), target, along, algorithm, callback, SURE * allowance(linear) if number else allowance(linear))
+        found, spent = fitted(
+            fold_key(key, 2 * number),
+            target,
+            along,
+            algorithm,
+            callback,
+            SURE * allowance(linear) if number else allowance(linear),
+        )
         cost = cost + spent
         if found is None or found.status not in FINISHED or found.gaussian is None:
             break

@@ -8,7 +8,7 @@ from monochord.arrays import Key, fold_key
 from monochord.fits import FitResult
 from monochord.mapping._blocks import along_blocks
 from monochord.mapping._conditionals import along_conditionals
-from monochord.mapping._judge import wants_blocks, wants_map
+from monochord.mapping._judge import wants_blocks, wants_map, wants_products
 from monochord.mapping._products import along_products
 from monochord.mapping._single import along_radius, along_tails
 from monochord.mapping._turning import along_turning
@@ -30,7 +30,7 @@ def with_map(
         return linear
     best, spent = along_radius(fold_key(key, RADIUS), target, linear, algorithm, callback)
     cost = linear.cost + spent
-    if best is linear and wants_map(linear):
+    if best is linear and wants_products(linear):
         best, spent = along_products(fold_key(key, PRODUCTS), target, linear, algorithm, callback)
         cost = cost + spent
     if best is linear and wants_map(linear):

@@ -11,10 +11,12 @@ f = exp Σ_j (x_j − center_j), all slopes 1. `log_step` is −½ the logarithm
 posterior by its Hessian, and felt by every trajectory.
 """
 
+import math
 from typing import final
 
 import jax.numpy as jnp
 import numpy as np
+from jax.scipy.special import logsumexp
 from jaxtyping import Float, Int
 
 from monochord.arrays import Array
@@ -68,19 +70,21 @@ class ScaledMap(AbstractMap):
         return f"{self.num_moved} coordinates given location and scale by their products with {shown}"
 
     def log_step(self, u: Float[Array, " dim"]) -> Float[Array, ""]:
-        effect = self._effect(u)
-        product = jnp.exp(jnp.clip((u[self.multipliers] - jnp.asarray(self.center)[self.multipliers]).sum(-1), -MOST, MOST))
-        return -0.5 * jnp.log(jnp.mean((self.prior + self.growth * product**2) / (self.prior + self.growth * effect**2)))
+        products = (u[self.multipliers] - jnp.asarray(self.center)[self.multipliers]).sum(-1)
+        stiffer = self._log_precision(products) - self._log_precision(self._log_effect(u))
+        return -0.5 * (logsumexp(stiffer) - math.log(len(self.children)))
 
-    def _effect(self, x):
+    def _log_precision(self, log_effect):
+        return jnp.logaddexp(jnp.log(self.prior), jnp.log(self.growth) + 2.0 * log_effect)
+
+    def _log_effect(self, x):
         xp = np if isinstance(x, np.ndarray) else jnp
         edge, center = (xp.asarray(part)[self.multipliers] for part in (self.edge, self.center))
-        logs = smooth_minimum(x[..., self.multipliers], edge) - center
-        return xp.exp(xp.clip((logs * self.slopes).sum(-1), -MOST, MOST))
+        return ((smooth_minimum(x[..., self.multipliers], edge) - center) * self.slopes).sum(-1)
 
     def _moments(self, x):
         xp = np if isinstance(x, np.ndarray) else jnp
-        effect = self._effect(x)
+        effect = xp.exp(xp.clip(self._log_effect(x), -MOST, MOST))
         variance = 1.0 / (self.prior + self.growth * effect**2)
         return variance * effect * self.pull, xp.sqrt(variance)
 
