@@ -62,9 +62,9 @@ def sample(
     - `metric`: "auto" (the fit's, by its verdict), "identity", "diagonal", "dense", "low_rank", or a metric
       object, which is used as it stands
     - `kernel`: "auto" (by the verdict, or a short pilot of both), "nuts", or "hmc" with jittered length
-    - `step_size` (whitened time units; then not adapted); `target_accept` (.8, but .9 where the curvature turns over within
-      the posterior, .95 where the fit is refused and .98 along a map of products); `max_tree_depth` (2**depth − 1 leapfrogs
-      at most, both kernels)
+    - `step_size` (whitened time units; then not adapted; along a map of products times a factor that follows the
+      position); `target_accept` (.8, but .9 where the curvature turns over within the posterior and .95 where the fit is
+      refused); `max_tree_depth` (2**depth − 1 leapfrogs at most, both kernels)
     - `draws`: a fixed number a chain; with `target_ess`, the most there may be
     - `target_ess`, and the limits `max_draws` (a chain), `max_gradients` and `max_time` (seconds), both from the first
       start of a chain on. Where a limit ends the run, `sample_stats.attrs` says so in `status`, with `advice`
