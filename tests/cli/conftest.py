@@ -5,6 +5,7 @@ from pathlib import Path
 
 import jax
 import pytest
+from jax.experimental.compilation_cache.compilation_cache import reset_cache
 from typer.testing import CliRunner
 
 MODELS = Path(__file__).resolve().parents[1] / "models"
@@ -19,7 +20,10 @@ def compile_cache(tmp_path_factory):
 
 @pytest.fixture(autouse=True)
 def leaves_no_trace(monkeypatch, compile_cache):
-    """The command line sets JAX's options and the import path; a test puts them back."""
+    """The command line sets JAX's options and the import path; a test puts them back.
+
+    JAX goes on writing to a cache that it has opened, whatever the options say later, until it is told to forget it.
+    """
     monkeypatch.setenv("MONOCHORD_COMPILE_CACHE", str(compile_cache))
     monkeypatch.setattr(sys, "path", list(sys.path))
     names = ("jax_enable_x64", "jax_compilation_cache_dir")
@@ -27,6 +31,7 @@ def leaves_no_trace(monkeypatch, compile_cache):
     yield
     for name, value in before.items():
         jax.config.update(name, value)
+    reset_cache()
 
 
 @pytest.fixture
