@@ -11,7 +11,16 @@ import monochord as mc
 from monochord.estimate import Estimate
 from monochord.fits import FitStatus
 from monochord.mapping._judge import wants_map, wants_products
-from monochord.maps import ScaledMap, map_arrays, map_from_arrays, product_map, product_parents
+from monochord.maps import (
+    ScaledMap,
+    as_products,
+    centred_parents,
+    map_arrays,
+    map_from_arrays,
+    product_map,
+    product_parents,
+    spread_as_products,
+)
 from monochord.spectra import Verdict
 from monochord.targets import evaluate
 
@@ -83,7 +92,7 @@ def test_a_scaled_map_is_a_bijection_with_the_log_determinant_it_states():
     rng = np.random.default_rng(5)
     along = ScaledMap(
         np.array([0, 3]), np.array([[1, 4], [2, 4]]), rng.standard_normal((2, 2)), rng.standard_normal(5), np.array([1.0, 2.0]),
-        np.array([3.0, 0.1]), np.array([-1.0, 2.0]), np.array([np.inf, np.inf, np.inf, np.inf, 0.3]),
+        np.array([3.0, 0.1]), np.array([-1.0, 2.0]), np.array([np.inf, np.inf, np.inf, np.inf, 0.3]), np.array([0.0, 1.0]),
     )  # fmt: skip
     u = rng.standard_normal((4, 5))
     x, log_det = jax.vmap(along.forward)(u)
@@ -97,6 +106,80 @@ def test_a_scaled_map_is_a_bijection_with_the_log_determinant_it_states():
     assert along.named(tuple("abcde")).startswith("2 coordinates")
 
 
+def _counts(params, x, y):
+    """Poisson regression on the same products: far off its log density has any size."""
+    log_own, log_all = params["log_own"], params["log_all"]
+    eta = x @ (params["z"] * jnp.exp(log_own + log_all))
+    density = jnp.sum(y * eta - jnp.exp(eta)) - 0.5 * jnp.sum(params["z"] ** 2)
+    return density + jnp.sum(log_own - jnp.log1p(jnp.exp(2 * log_own))) + log_all - jnp.log1p(jnp.exp(2 * log_all))
+
+
+def test_rows_of_any_size_do_not_decide_alone(sparse):
+    """Points where the log density spans many powers of ten still show every product. Catches: regressions without weights."""
+    rng = np.random.default_rng(6)
+    init = {"z": np.zeros(NUM), "log_own": np.zeros(NUM), "log_all": np.zeros(())}
+    target = mc.target(_counts, init=init, data={"x": rng.standard_normal((ROWS, NUM)), "y": rng.poisson(1.0, ROWS)})
+    points = evaluate(target, 2.0 * rng.standard_normal((128, target.dim)))
+    sizes = np.abs(points.log_density[points.finite()])
+    assert sizes.max() > 1e20 * np.median(sizes)
+    own = _places(target, "log_own")
+    assert {i: parents.scale[0] for i, parents in product_parents(points).items()} == dict(
+        zip(_places(target, "z"), own, strict=True)
+    )
+
+
+def _centred(params, x, y):
+    """The same regression, written with the products themselves."""
+    scale = jnp.exp(params["log_own"] + params["log_all"])
+    density = _sparse(params | {"z": params["z"] / scale}, x, y)
+    return density - jnp.sum(jnp.log(scale))
+
+
+def test_centred_scales_are_found_and_become_products(sparse):
+    """Pairs and the shared scale from the points of a Gaussian, no products before and all of them after; scores and log densities of the new coordinates
+    are those of the target written in them. Catches: the log determinant, a scale's score without its coordinate's."""
+    target, points = sparse
+    centred = mc.target(
+        _centred,
+        init={"z": np.zeros(NUM), "log_own": np.zeros(NUM), "log_all": np.zeros(())},
+        data=dict(target.traced_data),
+    )
+    rng = np.random.default_rng(7)
+    scales = np.where([name == "log_all" for name in centred.names], 0.15, 0.7)
+    draws = evaluate(centred, scales * rng.standard_normal((256, centred.dim)))
+    assert product_parents(draws) == {}
+    found = centred_parents(draws)
+    own, (shared,) = _places(centred, "log_own"), _places(centred, "log_all")
+    assert {i: p.scale for i, p in found.items()} == {
+        i: (j, shared) for i, j in zip(_places(centred, "z"), own, strict=True)
+    }
+    inner = as_products(draws, found)
+    expected = evaluate(target, inner.x)
+    np.testing.assert_allclose(inner.log_density, expected.log_density, rtol=1e-9, atol=1e-9)
+    np.testing.assert_allclose(inner.score, expected.score, rtol=1e-9, atol=1e-9)
+    noise = rng.standard_normal(draws.x.shape)
+    far = spread_as_products(centred, draws, found, noise)
+    np.testing.assert_allclose(far.x, inner.x + noise, atol=1e-12)
+    assert product_parents(far).keys() == found.keys()
+
+
+def test_centred_and_other_products_are_one_target_along_their_maps(sparse):
+    """Pulled back, a target of products along a map and the centred one along the same map of power 1 differ by a constant at most. Catches: the
+    factor's log determinant."""
+    target, points = sparse
+    centred = mc.target(
+        _centred,
+        init={"z": np.zeros(NUM), "log_own": np.zeros(NUM), "log_all": np.zeros(())},
+        data=dict(target.traced_data),
+    )
+    along = product_map(points, product_parents(points))
+    whole = dataclasses.replace(along, power=np.ones(NUM))
+    u = 0.3 * np.random.default_rng(8).standard_normal((6, target.dim))
+    one, other = (evaluate(mc.maps.mapped(t, m), u) for t, m in ((target, along), (centred, whole)))
+    np.testing.assert_allclose(one.log_density, other.log_density, rtol=1e-9)
+    np.testing.assert_allclose(one.score, other.score, rtol=1e-7, atol=1e-9)
+
+
 def test_slopes_end_at_the_edge_and_steps_shorten_beyond_it():
     """Far beyond its edge a shared scale moves no location or scale, and each unit of it shortens the step e times: the product it
     makes is as much steeper. Before, with all slopes 1 and no edge, one step suits all. Catches: an edge on the wrong side, a step of the
@@ -105,7 +188,7 @@ def test_slopes_end_at_the_edge_and_steps_shorten_beyond_it():
     multipliers, slopes, center = np.array([[1, 4], [2, 4]]), np.ones((2, 2)), np.full(5, 0.5)
 
     def along(edge):
-        return ScaledMap(np.array([0, 3]), multipliers, slopes, center, ones, 2.0 * ones, ones, edge)
+        return ScaledMap(np.array([0, 3]), multipliers, slopes, center, ones, 2.0 * ones, ones, edge, 0.0 * ones)
 
     endless, ending = along(np.full(5, np.inf)), along(np.array([np.inf, np.inf, np.inf, np.inf, 1.0]))
     at = np.linspace(-3.0, 3.0, 5)

@@ -122,7 +122,7 @@ def _tail_map(archive: ArchiveReader, record, dim: int) -> AbstractMap:
 def _scaled_map(archive: ArchiveReader, record, dim: int) -> AbstractMap:
     multipliers = archive.array("map.multipliers", (None, None), np.int64)
     children = archive.array("map.children", (len(multipliers),), np.int64)
-    rows = {name: archive.array(f"map.{name}", (len(children),)) for name in ("prior", "growth", "pull")}
+    rows = {name: archive.array(f"map.{name}", (len(children),)) for name in ("prior", "growth", "pull", "power")}
     slopes = archive.array("map.slopes", multipliers.shape)
     center, edge = (archive.array(f"map.{name}", (dim,)) for name in ("center", "edge"))
     places = np.concatenate([children, multipliers.ravel()])

@@ -14,16 +14,28 @@ from monochord.fits import FitResult
 from monochord.gaussian import Gaussian
 from monochord.mapping._fitting import allowance, fitted
 from monochord.mapping._judge import FINISHED, is_better
-from monochord.maps import Parents, mapped, product_map, product_parents
+from monochord.maps import (
+    Parents,
+    as_products,
+    centred_parents,
+    mapped,
+    product_map,
+    product_parents,
+    spread_as_products,
+)
 from monochord.metrics import DiagonalMetric, identity_metric
 from monochord.targets import AbstractTarget, Evaluations, evaluate, idle_lanes
 
 ROUNDS = 3
 SPREAD = 2.0  # a fit where all scales are tiny hardly shows products: 23 to 60 of 100 were found on its draws, 99 and 100 this far off
 NUM_CHAINS, NUM_DRAWS = 4, 64  # 256 points for three unknowns of each coordinate
-SURE = 3.0  # as much may a fit cost once a first map has paid
+SURE = 3.0  # times as much as other maps may a fit along one cost: that there are products is no guess
+# Nats by which a later map's fit may have less: where chains had come to the posterior 7 at most, and 60 to 110 where they had not left the
+# first fit's neighbourhood and the second map was learned from nothing
+ASTRAY = 20.0
 FEWEST_POINTS = 64  # for another map
 DEPTH = 7  # of their trees: in the tail of a scale longer ones spent all of a round
+PIECE = 8  # of these draws, between looks at what they have cost
 MOST_GRADIENTS = 30_000  # of one round's chains
 ACCEPT = 0.8  # Stan's default for adapt_delta (reference manual)
 # Of those found on a fit's draws, also found so far off: an identity holds everywhere. Horseshoes 1 to 4, regularised ones, whose slab ends the
@@ -39,21 +51,24 @@ def along_products(key: Key, target, linear: FitResult, algorithm, callback) -> 
     a map was learned, which is no reason to stay there.
     """
     assert linear.draws is not None
-    parents, cost = _parents(fold_key(key, 3 * ROUNDS), target, linear.draws)
+    parents, is_centred, cost = _parents(fold_key(key, 3 * ROUNDS), target, linear.draws)
     best, points = linear, linear.draws
     for number in range(ROUNDS if parents else 0):
-        along = product_map(points, parents)
-        allowed = SURE * allowance(linear) if number else allowance(linear)
+        within = as_products(points, parents) if is_centred else points
+        if number:
+            parents = max(parents, product_parents(within), key=len)
+        along = product_map(within, parents, float(is_centred))
+        allowed = SURE * allowance(linear)
         found, spent = fitted(fold_key(key, 3 * number), target, along, algorithm, callback, allowed)
         cost = cost + spent
         if found is not None and found.status in FINISHED and found.gaussian is not None:
-            pays, spent = (
-                is_better(fold_key(key, 3 * number + 1), target, found, linear) if best is linear else (True, Cost())
-            )
+            pays, spent = _takes_over(fold_key(key, 3 * number + 1), target, found, best, linear)
             cost = cost + spent
+            if best is not linear and not pays:
+                break
             best = found if pays else best
-        if number + 1 == ROUNDS or (number and best is linear):
-            break
+        if number + 1 == ROUNDS or (number and (best is linear or np.all(np.isinf(along.edge)))):
+            break  # without an edge slopes are those of a Gaussian likelihood, and hold wherever its posterior is
         begin = (
             found.gaussian if found is not None and found.gaussian is not None else _moments(along.inverse(points.x))
         )
@@ -65,22 +80,41 @@ def along_products(key: Key, target, linear: FitResult, algorithm, callback) -> 
         cost = cost + spent + Cost(len(x), idle_lanes(len(x)))
         if len(x) < FEWEST_POINTS:  # warm-up spent the round
             break
-        parents = max(parents, product_parents(points), key=len)
     return best, cost
+
+
+def _takes_over(key: Key, target, found: FitResult, best: FitResult, linear: FitResult) -> tuple[bool, Cost]:
+    """Whether a fit along a map takes the place of the best so far, and what it cost to say."""
+    if best is linear:
+        return is_better(key, target, found, linear)
+    assert found.elbo is not None and best.elbo is not None
+    return found.elbo.value > best.elbo.value - ASTRAY, Cost()
 
 
 def _moments(x: np.ndarray) -> Gaussian:
     return Gaussian(x.mean(0), DiagonalMetric(x.std(0)))
 
 
-def _parents(key: Key, target: AbstractTarget, draws: Evaluations) -> tuple[dict[int, Parents], Cost]:
-    """What scales multiply, told from points around the draws of a fit, where those show some of it; and the cost."""
-    near = product_parents(draws)
+def _parents(key: Key, target: AbstractTarget, draws: Evaluations) -> tuple[dict[int, Parents], bool, Cost]:
+    """What scales multiply, told from points around the draws of a fit, where those show some of it; whether coordinates are the products themselves;
+    and the cost.
+    """
+    noise = SPREAD * host_generator(key).standard_normal(draws.x.shape)
+    near, centred = product_parents(draws), {}
     if not near:
-        return {}, Cost()
-    x = draws.x + SPREAD * host_generator(key).standard_normal(draws.x.shape)
-    far = product_parents(evaluate(target, x))
-    return far if len(far) >= HOLDS * len(near) else {}, Cost(len(x), idle_lanes(len(x)))
+        centred = centred_parents(draws)
+    if not near and not centred:
+        return {}, False, Cost()
+    far = spread_as_products(target, draws, centred, noise) if centred else evaluate(target, draws.x + noise)
+    found, wanted = product_parents(far), near or centred
+    cost = Cost(len(noise), idle_lanes(len(noise)))
+    if len(found) < HOLDS * len(wanted):
+        return {}, False, cost
+    return (
+        (wanted if centred else found),
+        bool(centred),
+        cost,
+    )  # a centred coordinate that is left out would stay a funnel
 
 
 def _chain_draws(key: Key, target: AbstractTarget, gaussian: Gaussian) -> tuple[np.ndarray, Cost]:
@@ -91,7 +125,7 @@ def _chain_draws(key: Key, target: AbstractTarget, gaussian: Gaussian) -> tuple[
     points, cost = sampling.chain_starts(target, gaussian, host_generator(fold_key(key, 0)), NUM_CHAINS)
     metric = identity_metric(target.dim)
     settings = sampling.SamplerSettings(
-        NUM_CHAINS, NUM_DRAWS, "nuts", ACCEPT, DEPTH, is_trusted=False, max_gradients=MOST_GRADIENTS
+        NUM_CHAINS, NUM_DRAWS, "nuts", ACCEPT, DEPTH, is_trusted=False, max_gradients=MOST_GRADIENTS, piece=PIECE
     )
     start = sampling.Start(points, gaussian, metric)
     drawn = sampling.run_chains(fold_key(key, 1), target, [start], cost, settings)

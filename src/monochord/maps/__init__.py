@@ -4,6 +4,7 @@ from monochord.maps._additive import block_map
 from monochord.maps._arrays import map_arrays, map_from_arrays
 from monochord.maps._base import AbstractMap
 from monochord.maps._block import BlockMap
+from monochord.maps._centred import as_products, centred_parents, spread_as_products
 from monochord.maps._cholesky import CholeskyMap
 from monochord.maps._cholesky_fit import cholesky_map
 from monochord.maps._conditional import ConditionalMap
@@ -30,7 +31,9 @@ __all__ = [
     "SliceTarget",
     "TailMap",
     "Turning",
+    "as_products",
     "block_map",
+    "centred_parents",
     "cholesky_map",
     "couplings",
     "learned_map",
@@ -40,6 +43,7 @@ __all__ = [
     "product_map",
     "product_parents",
     "radial_map",
+    "spread_as_products",
     "tail_map",
     "turning_drivers",
 ]

@@ -41,7 +41,10 @@ def map_from_arrays(arrays: Mapping[str, np.ndarray]) -> AbstractMap:
     if "members" in arrays:
         return BlockMap(**arrays)
     if "multipliers" in arrays:
-        return ScaledMap(**arrays)
+        number, dim = len(arrays["children"]), len(arrays["center"])
+        return ScaledMap(
+            **{"edge": np.full(dim, np.inf), "power": np.zeros(number), **arrays}
+        )  # older runs have neither
     if "drivers" in arrays:
         return ConditionalMap(**{**arrays, "depth": int(arrays["depth"])})
     if "skewness" in arrays:

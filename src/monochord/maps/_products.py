@@ -26,7 +26,8 @@ NEAR_ONE = 0.1  # of the coefficient that the symmetry says is 1
 # than 1 a product moves with its scale, and where products are huge every such move meets a wall. The slopes of shared scales stay
 # as found (.15 to .45): nearer 1 the walls are gone, and the shared scale itself hardly moves
 OWN = 1.0
-EDGE = 0.9  # of the points: beyond this quantile of a shared scale their slope would be extrapolated
+# Of the points: beyond this quantile of a shared scale their slope would be extrapolated. That of a Gaussian likelihood, 1, has no end
+EDGE = 0.9
 START = 0.7  # of the search for slopes
 GROWTHS = np.exp(np.linspace(-12.0, 12.0, 97))  # steps of a quarter in the logarithm: 13 % of a scale
 MOST = 60.0  # of exponents
@@ -63,11 +64,16 @@ def product_parents(points: Evaluations) -> dict[int, Parents]:
 def _explained(
     x: Float[np.ndarray, " n"], score: Float[np.ndarray, " n"], products: Float[np.ndarray, "n k"], squares
 ) -> Float[np.ndarray, " k"]:
-    """Shares of what powers of x leave of its score that one product and one square explain; 0 where the product's coefficient is not 1."""
+    """Shares of what powers of x leave of its score that one product and one square explain; 0 where the product's coefficient is not 1.
+
+    The identity holds row by row. Far off some rows are larger by any factor, and must not decide alone: rows are weighted.
+    """
+    weight = 1.0 / (1.0 + np.abs(score))
     z = (x - x.mean()) / max(float(x.std()), 1e-300)
-    basis = np.linalg.qr(z[:, None] ** np.arange(POWERS + 1))[0]
+    basis = np.linalg.qr(weight[:, None] * z[:, None] ** np.arange(POWERS + 1))[0]
 
     def left(values):
+        values = (weight * values.T).T
         return values - basis @ (basis.T @ values)
 
     y, a, b = left(score), left(products), left(squares)
@@ -79,8 +85,10 @@ def _explained(
     return np.where((np.abs(of_product - 1.0) < NEAR_ONE) & (of_square > 0), explained, 0.0)
 
 
-def product_map(points: Evaluations, parents: dict[int, Parents]) -> ScaledMap:
-    """The map of `parents`, from points where the target's mass is, with their scores.
+def product_map(points: Evaluations, parents: dict[int, Parents], power: float = 0.0) -> ScaledMap:
+    """The map of `parents`, from points where the target's mass is, with their scores, in coordinates that scales multiply.
+
+    `power` is 1 for a target whose own coordinates are the products.
 
     Given slopes of the scales each coordinate has two unknowns, precision and pull of its likelihood; the slopes, shared by all, are
     those that leave least of the scores (variable projection; Golub & Pereyra 1973). A scale of a coordinate's own then gets the symmetry's.
@@ -95,19 +103,29 @@ def product_map(points: Evaluations, parents: dict[int, Parents]) -> ScaledMap:
     shared = list(parents[children[0]].scale[1:])
     prior = np.maximum(_prior_precision(x, score, children, own), LEAST_PRECISION)
     edge = np.full(x.shape[1], np.inf)
-    edge[shared] = np.quantile(x[:, shared], EDGE, axis=0)
-    logs, common = x[:, own] - center[own], smooth_minimum(x[:, shared], edge[shared]) - center[shared]
-    at, pull = x[:, children], score[:, children]
+    logs, at, pull = x[:, own] - center[own], x[:, children], score[:, children]
 
-    def fitted(slopes):
+    def fitted(slopes, common):
         return _likelihoods(at, pull, prior, slopes[0] * logs + (common @ slopes[1:])[:, None])
 
-    found = minimize(lambda slopes: float(np.log(np.mean(fitted(slopes)[2]) + 1e-300)), np.full(1 + len(shared), START),
-                     method="Nelder-Mead", options={"maxfev": 60, "xatol": 1e-3, "fatol": 1e-4}).x  # fmt: skip
-    growth, pulls, _ = fitted(found)
+    def searched(common):
+        return minimize(lambda slopes: float(np.log(np.mean(fitted(slopes, common)[2]) + 1e-300)), np.full(1 + len(shared), START),
+                        method="Nelder-Mead", options={"maxfev": 60, "xatol": 1e-3, "fatol": 1e-4}).x  # fmt: skip
+
+    common = x[:, shared] - center[shared]
+    found = searched(common)
+    if np.all(found[1:] > OWN - NEAR_ONE):
+        found[1:] = OWN  # no law has more, though points in a narrow range may say so
+    else:
+        edge[shared] = np.quantile(x[:, shared], EDGE, axis=0)
+        common = smooth_minimum(x[:, shared], edge[shared]) - center[shared]
+        found = searched(common)
+    growth, pulls, _ = fitted(found, common)
     multipliers = np.column_stack([own, *(np.full(len(own), j) for j in shared)])
     slopes = np.tile(np.concatenate([[OWN], found[1:]]), (len(children), 1))
-    return ScaledMap(np.array(children), multipliers, slopes, center, prior, growth, pulls, edge)
+    return ScaledMap(
+        np.array(children), multipliers, slopes, center, prior, growth, pulls, edge, np.full(len(own), power)
+    )
 
 
 def _likelihoods(x, score, prior, log_effect) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -3,7 +3,8 @@
     x_i = σ_i² c_i e_i + σ_i u_i,   σ_i⁻² = p_i + k_i e_i²,   log e_i = Σ_j b_ij (min(x_j, edge_j) − center_j),   j in drivers of i
 
 Where x ~ N(0, 1/p) and the likelihood of x e is N(c/k, 1/k) up to a constant, x given its scales is N(σ² c e, σ²), b being 1. Non-centred
-where e is small, centred where it is large. The minimum is a smooth one, and the edge of a driver the end of what its slope was learned from.
+where e is small, centred where it is large. Where x is the product itself (a power of 1 rather than 0), the above is that of x over
+exp Σ_j x_j. The minimum is a smooth one, and the edge of a driver the end of what its slope was learned from.
 
 A likelihood that is not Gaussian in the products is flatter where they are large (b below 1), but for walls: a logit of hundreds, met from the
 wrong side. There its curvature is what it is where products are small, and in u larger by (p + k f²)/(p + k e²) for a product with
@@ -23,7 +24,7 @@ from monochord.arrays import Array
 from monochord.maps._base import AbstractMap
 
 MOST = 300.0  # of exponents: exponentials and their squares stay finite
-SHARP = 3.0  # of the smooth minimum: it is off by .23 at the edge, and by 3 % of that one unit further
+SHARP = 3.0  # of the smooth minimum: it is off by .23 at the edge, and by 7 % of that one unit further
 
 
 @final
@@ -38,6 +39,7 @@ class ScaledMap(AbstractMap):
     growth: Float[Array, " children"]
     pull: Float[Array, " children"]
     edge: Float[Array, " dim"]  # infinite where slopes hold everywhere
+    power: Float[Array, " children"]
 
     @property
     def dim(self) -> int:
@@ -86,7 +88,8 @@ class ScaledMap(AbstractMap):
         xp = np if isinstance(x, np.ndarray) else jnp
         effect = xp.exp(xp.clip(self._log_effect(x), -MOST, MOST))
         variance = 1.0 / (self.prior + self.growth * effect**2)
-        return variance * effect * self.pull, xp.sqrt(variance)
+        whole = xp.exp(xp.clip(x[..., self.multipliers].sum(-1) * xp.asarray(self.power), -MOST, MOST))
+        return whole * variance * effect * self.pull, whole * xp.sqrt(variance)
 
 
 def smooth_minimum(x, edge):

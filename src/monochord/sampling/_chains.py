@@ -114,14 +114,15 @@ class Chains:
         stops: Callable[[int], int],
         done: int = 0,
         is_paced: bool = True,
+        piece: int | None = None,
     ) -> Iterator[Segment]:
         """Yield segments until `count` draws of every chain are made, `done` of which there are.
 
-        Their length follows the clock where `is_paced`, but none goes beyond `stops(done)`, the next count at which
+        Their length follows the clock where `is_paced`, else it is `piece`, but none goes beyond `stops(done)`, the next count at which
         somebody looks.
         """
         while done < count:
-            most = self._block_length if is_paced and num_hosts() == 1 else self.piece
+            most = self._block_length if is_paced and num_hosts() == 1 else piece or self.piece
             length = min(most, count - done, stops(done) - done)
             started = time.perf_counter()
             yield self.advance(tunings, kernel, length)

@@ -35,6 +35,9 @@ def paced(transition):
             key_step, joined(state, 1.0), lambda x: target.log_density(x) + suits(x), metric,
             step_size * jax.numpy.exp(factor), *rest,
         )  # fmt: skip
-        return joined(new, -1.0), info._replace(energy=info.energy + suits(new.position))
+        end = (
+            info.proposal.position if hasattr(info, "proposal") else new.position
+        )  # HMC reports the energy of its proposal
+        return joined(new, -1.0), info._replace(energy=info.energy + suits(end))
 
     return step

@@ -189,8 +189,9 @@ def _sample(kept: Kept, callback: ProgressCallback | None) -> Draws:
     """Draws until a stopping rule holds."""
     begin, settings, status = kept.beginning.begin, kept.settings, None
     stream = kept.chains.segments(
-        begin.tunings, begin.kernel, settings.num_draws, kept.next_cut, kept.done, is_paced=not kept.is_archived
-    )
+        begin.tunings, begin.kernel, settings.num_draws, kept.next_cut, kept.done,
+        is_paced=not kept.is_archived and settings.piece is None, piece=settings.piece,
+    )  # fmt: skip
     try:
         while status is None:
             try:

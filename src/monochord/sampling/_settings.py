@@ -80,3 +80,6 @@ class SamplerSettings:
     max_gradients: float | int = float("inf")
     max_seconds: float | int = float("inf")
     chain_method: str = "auto"
+    piece: int | None = (
+        None  # draws of a chain between looks at the limits; None: by the clock, so that a limit ends the run somewhere else each time
+    )

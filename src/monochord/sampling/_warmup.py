@@ -52,8 +52,8 @@ class Group:
     gaussian: Gaussian
     tuning: Tuning
     pool: list[Segment] = dataclasses.field(default_factory=list)
-    before: AbstractMetric | None = None  # the last refinement
-    num_idle: int = 0  # windows in a row whose refinement, or the one before on new draws, gained nothing
+    before: AbstractMetric | None = None  # the metric that the last refinement replaced
+    num_idle: int = 0  # windows in a row whose refinement, or the one before on new draws, gained nothing; the first has none before
     is_settled: bool = False
 
 
@@ -152,7 +152,8 @@ class WarmUpRun:
         if self.settings.kernel == "auto":
             self.kernel = "nuts"
         for group in self.groups:
-            group.is_settled, group.pool = False, [segment.of(group.chains) for segment in stuck]
+            group.is_settled, group.num_idle, group.before = False, 0, None
+            group.pool = [segment.of(group.chains) for segment in stuck]
         self._correct(stuck, 1.0)
         self.recent = []
         if self.settings.refine is not None:
@@ -204,7 +205,7 @@ class WarmUpRun:
         if refine is None:
             return
         points, _ = pooled(segments)
-        group.pool = [*bounded(group.pool), *segments]
+        group.before, group.pool = group.tuning.metric, [*bounded(group.pool), *segments]
         group.gaussian = refine(Gaussian(group.gaussian.mean, group.tuning.metric), *pooled(group.pool))
         group.tuning = self._stated(moved_tuning(group.tuning, group.gaussian.metric, points))
         self.num_refinements += 1
