@@ -13,7 +13,8 @@ import pytest
 
 import monochord as mc
 from monochord import export
-from monochord.export._handover import order_of, sites_of
+from monochord.export._handover import handover, order_of, sites_of
+from monochord.maps import ScaledMap
 from monochord.testing import funnel_target, gaussian_target
 
 NAMES = ("zeta[0]", "zeta[1]", "alpha", "mid[0, 0]", "mid[0, 1]", "mid[1, 0]", "mid[1, 1]")
@@ -176,6 +177,23 @@ def test_a_doubtful_fit_is_handed_over_with_a_caution(fit):
         doubtful = dataclasses.replace(fit, judgement=dataclasses.replace(fit.judgement, name=verdict))
         assert phrase in export.to_cmdstan(doubtful).caution
     assert export.to_plain(fit).caution == ""
+
+
+def test_along_products_a_constant_step_is_shorter_and_said_to_be_constant():
+    """No receiver's steps follow the position. Catches: the step and the words of other maps."""
+    target = gaussian_target(np.zeros(3), np.eye(3))
+    linear = mc.fit(target, seed=0, progress=False)
+    doubtful = dataclasses.replace(linear, judgement=dataclasses.replace(linear.judgement, name="start only"))
+    one = np.ones(1)
+    along = ScaledMap(
+        np.array([0]), np.array([[1]]), one[None], np.zeros(3), one, one, one, np.full(3, np.inf), 0 * one
+    )
+    plain, walled = (
+        handover(each, ("dense", "diagonal"), takes_density=True)
+        for each in (doubtful, dataclasses.replace(doubtful, map=along))
+    )
+    assert walled.step_size < 0.7 * plain.step_size
+    assert "follow the position" in walled.caution and "follow the position" not in plain.caution
 
 
 def test_parameters_are_read_from_the_names_of_coordinates():
