@@ -128,7 +128,7 @@ def test_a_tail_map_is_what_the_schema_says(fit, tmp_path):
 def _scaled() -> ScaledMap:
     return ScaledMap(
         np.array([0, 2]), np.array([[1, 3], [4, 3]]), np.array([[1.0, 0.5], [0.8, 0.2]]), np.linspace(0.0, 1.0, DIM), np.array([1.0, 2.0]),
-        np.array([3.0, 0.4]), np.array([-1.0, 0.7]),
+        np.array([3.0, 0.4]), np.array([-1.0, 0.7]), np.array([np.inf, np.inf, np.inf, 0.3, np.inf]), np.array([0.0, 1.0]),
     )  # fmt: skip
 
 
@@ -139,9 +139,11 @@ def test_a_scaled_map_is_what_the_schema_says(fit, tmp_path):
     x = u.copy()
     for r, i in enumerate(m["children"]):
         multipliers = m["multipliers"][r]
-        e = np.exp((u[:, multipliers] - m["center"][multipliers]) @ m["slopes"][r])
+        least = -np.log(np.exp(-3 * u[:, multipliers]) + np.exp(-3 * m["edge"][multipliers])) / 3
+        e = np.exp((least - m["center"][multipliers]) @ m["slopes"][r])
         variance = 1 / (m["prior"][r] + m["growth"][r] * e**2)
-        x[:, i] = variance * m["pull"][r] * e + np.sqrt(variance) * u[:, i]
+        whole = np.exp(m["power"][r] * u[:, multipliers].sum(1))
+        x[:, i] = whole * (variance * m["pull"][r] * e + np.sqrt(variance) * u[:, i])
     np.testing.assert_allclose(mc.load(path).map.place(u), x, rtol=1e-9)
 
 
