@@ -110,11 +110,8 @@ def _parents(key: Key, target: AbstractTarget, draws: Evaluations) -> tuple[dict
     cost = Cost(len(noise), idle_lanes(len(noise)))
     if len(found) < HOLDS * len(wanted):
         return {}, False, cost
-    return (
-        (wanted if centred else found),
-        bool(centred),
-        cost,
-    )  # a centred coordinate that is left out would stay a funnel
+    # a centred coordinate that is left out would stay a funnel
+    return (wanted if centred else found), bool(centred), cost
 
 
 def _chain_draws(key: Key, target: AbstractTarget, gaussian: Gaussian) -> tuple[np.ndarray, Cost]:
