@@ -1,5 +1,7 @@
 """Steps that follow the position: the stationary law stays, with a control, and what is reported is the target's own."""
 
+from typing import NamedTuple
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -10,6 +12,7 @@ from monochord.arrays import fold_key
 from monochord.metrics import identity_metric
 from monochord.sampling import _blackjax
 from monochord.sampling._blackjax import BlockSpec, Position, run_block
+from monochord.sampling._paced import paced
 from monochord.targets import AbstractTarget, evaluate
 from monochord.testing import assert_moments_close, gaussian_target
 
@@ -82,14 +85,50 @@ def test_a_step_size_read_off_the_position_alone_is_caught(kernel, key, rng, mon
 
 @pytest.mark.parametrize("kernel", ["nuts", "hmc"])
 def test_blocks_report_the_target_and_not_the_joint_density(kernel, key, rng):
-    """Log density and score of the draws themselves, energies above the potential. Catches: the factor's density left in the state."""
+    """Log density and score of the draws themselves. Catches: the factor's density left in the state."""
     target = _target()
     for block in _draws(target, key, rng, kernel, chains=4):
         expected = evaluate(target, block.x)
         np.testing.assert_allclose(block.log_density, expected.log_density, rtol=1e-9, atol=1e-9)
         np.testing.assert_allclose(block.score, expected.score, rtol=1e-9, atol=1e-9)
-        moved = np.any(np.diff(block.x, axis=0) != 0, axis=1)  # HMC reports the energy of what it proposed
-        assert np.all((block.energy + expected.log_density)[1:][moved] >= -1e-9)
+
+
+class _State(NamedTuple):
+    position: jax.Array
+    logdensity: jax.Array
+    logdensity_grad: jax.Array
+
+
+class _Info(NamedTuple):
+    energy: jax.Array
+
+
+class _InfoOfProposal(NamedTuple):
+    energy: jax.Array
+    proposal: _State
+
+
+@pytest.mark.parametrize("is_accepted", [True, False])
+def test_reported_energies_are_of_the_target_where_they_belong(is_accepted, key):
+    """Potential of the target plus kinetic energy: at the proposal for a kernel that reports that, rejected ones too, else at the new
+    point. Catches: the factor's density left in the energy, or taken out at the point where a rejected transition stays."""
+    target, kinetic = _target(), 2.5
+    start, end = jnp.array([0.3, -0.2]), jnp.array([1.4, 0.7])
+
+    def stand(log_density, x):
+        return _State(x, *jax.value_and_grad(log_density)(x))
+
+    def transition(key, state, log_density, metric, step_size, reports_proposal):
+        new, proposed = stand(log_density, end if is_accepted else start), stand(log_density, end)
+        if reports_proposal:
+            return new, _InfoOfProposal(kinetic - proposed.logdensity, proposed)
+        return new, _Info(kinetic - new.logdensity)
+
+    for reports_proposal in (True, False):
+        new, info = paced(transition)(key, stand(target.log_density, start), target, None, STEP, reports_proposal)
+        where = end if reports_proposal or is_accepted else start
+        assert float(info.energy) == pytest.approx(kinetic - float(target.log_density(where)), abs=1e-9)
+        assert float(new.logdensity) == pytest.approx(float(target.log_density(new.position)), abs=1e-9)
 
 
 @pytest.mark.parametrize("kernel", ["nuts", "hmc"])

@@ -16,6 +16,7 @@ from monochord.mapping._fitting import allowance, fitted
 from monochord.mapping._judge import FINISHED, is_better
 from monochord.maps import (
     Parents,
+    ScaledMap,
     as_products,
     centred_parents,
     mapped,
@@ -58,8 +59,7 @@ def along_products(key: Key, target, linear: FitResult, algorithm, callback) -> 
         if number:
             parents = max(parents, product_parents(within), key=len)
         along = product_map(within, parents, float(is_centred))
-        allowed = SURE * allowance(linear)
-        found, spent = fitted(fold_key(key, 3 * number), target, along, algorithm, callback, allowed)
+        found, spent = fitted(fold_key(key, 3 * number), target, along, algorithm, callback, SURE * allowance(linear))
         cost = cost + spent
         if found is not None and found.status in FINISHED and found.gaussian is not None:
             pays, spent = _takes_over(fold_key(key, 3 * number + 1), target, found, best, linear)
@@ -69,9 +69,7 @@ def along_products(key: Key, target, linear: FitResult, algorithm, callback) -> 
             best = found if pays else best
         if number + 1 == ROUNDS or (number and (best is linear or np.all(np.isinf(along.edge)))):
             break  # without an edge slopes are those of a Gaussian likelihood, and hold wherever its posterior is
-        begin = (
-            found.gaussian if found is not None and found.gaussian is not None else _moments(along.inverse(points.x))
-        )
+        begin = _beginning(found, along, points)
         try:
             x, spent = _chain_draws(fold_key(key, 3 * number + 2), mapped(target, along), begin)
         except ModelError:
@@ -91,8 +89,12 @@ def _takes_over(key: Key, target, found: FitResult, best: FitResult, linear: Fit
     return found.elbo.value > best.elbo.value - ASTRAY, Cost()
 
 
-def _moments(x: np.ndarray) -> Gaussian:
-    return Gaussian(x.mean(0), DiagonalMetric(x.std(0)))
+def _beginning(found: FitResult | None, along: ScaledMap, points: Evaluations) -> Gaussian:
+    """What chains along a map begin from, in its coordinates: the fit there, or the points it was learned from where that came to nothing."""
+    if found is not None and found.gaussian is not None:
+        return found.gaussian
+    u = along.inverse(points.x)
+    return Gaussian(u.mean(0), DiagonalMetric(u.std(0)))
 
 
 def _parents(key: Key, target: AbstractTarget, draws: Evaluations) -> tuple[dict[int, Parents], bool, Cost]:
