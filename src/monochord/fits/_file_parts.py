@@ -10,6 +10,7 @@ from monochord.errors import DataError, OptionError
 from monochord.maps import (
     AbstractMap,
     BlockMap,
+    BorderedMap,
     CholeskyMap,
     ConditionalMap,
     RadialMap,
@@ -99,6 +100,32 @@ def _block_map(archive: ArchiveReader, record, dim: int) -> AbstractMap:
     return map_from_arrays({"members": members, **places, "exponents": exponents, **terms, **rows})
 
 
+def _bordered_map(archive: ArchiveReader, record, dim: int) -> AbstractMap:
+    members = archive.array("map.members", (None, None), np.int64)
+    border, scales = (archive.array(f"map.{name}", (None,), np.int64) for name in ("border", "scales"))
+    exponents = archive.array("map.exponents", (None, len(scales)))
+    count, width = len(exponents), members.shape[1]
+    shapes: dict[str, tuple[int | None, ...]] = {
+        "precision": (count, *members.shape, width),
+        "coupling": (count, *members.shape, len(border)),
+        "border_precision": (count, len(border), len(border)),
+        "pull": (count, *members.shape),
+        "border_pull": (count, len(border)),
+        "center": (dim,),
+    }
+    parts = {name: archive.array(f"map.{name}", shape) for name, shape in shapes.items()}
+    moved = np.concatenate([members[members < dim], border])
+    if (
+        np.any((members < 0) | (members > dim))
+        or np.any((moved < 0) | (moved >= dim))
+        or np.any(np.isin(moved, scales))
+    ):
+        raise _damaged(archive, NOT_THERE)
+    if np.any((scales < 0) | (scales >= dim)) or len(set(moved.tolist())) < len(moved):
+        raise _damaged(archive, NOT_THERE)
+    return map_from_arrays({"members": members, "border": border, "scales": scales, "exponents": exponents, **parts})
+
+
 def _cholesky_map(archive: ArchiveReader, record, dim: int) -> AbstractMap:
     places = {name: archive.array(f"map.{name}", (None,), np.int64) for name in ("members", "drivers")}
     width, both = len(places["members"]), np.concatenate(list(places.values()))
@@ -141,6 +168,7 @@ KINDS: dict[str, tuple[type[AbstractMap], Callable[[ArchiveReader, Mapping[str, 
     "conditional": (ConditionalMap, _conditional_map),
     "radial": (RadialMap, _radial_map),
     "block": (BlockMap, _block_map),
+    "bordered": (BorderedMap, _bordered_map),
     "cholesky": (CholeskyMap, _cholesky_map),
     "tail": (TailMap, _tail_map),
     "scaled": (ScaledMap, _scaled_map),

@@ -1,18 +1,14 @@
 """Maps of blocks whose precisions add."""
 
-import dataclasses
-
 import numpy as np
 
 from monochord import fits
 from monochord.arrays import Key, fold_key
 from monochord.cost import Cost
 from monochord.fits import FitResult
-from monochord.gaussian import Gaussian
-from monochord.mapping._fitting import MAX_ROUNDS, allowance, fitted, learned_by, leaves_out, run
-from monochord.mapping._judge import FINISHED, gains, is_better
-from monochord.maps import SliceTarget, block_map, mapped
-from monochord.metrics import DenseMetric
+from monochord.mapping._fitting import MAX_ROUNDS, fitted_rest, learned_by, leaves_out
+from monochord.mapping._judge import gains, is_better
+from monochord.maps import block_map
 from monochord.targets import evaluate, idle_lanes
 
 EXACT = 1e-6  # unexplained share of a coordinate's score: regressions of what is of their form leave 1e-12 and less
@@ -30,7 +26,7 @@ def along_blocks(key: Key, target, linear: FitResult, algorithm, callback) -> tu
         along = learned_by(block_map, linear, points)
         if along is None or leaves_out(linear, along.num_moved + len(along.scale_drivers) + len(along.drivers)):
             break
-        found, spent = _along_block(fold_key(key, 2 * number), target, along, algorithm, callback, linear)
+        found, spent = fitted_rest(fold_key(key, 2 * number), target, along, algorithm, callback, linear)
         cost = cost + spent
         if found is None or found.draws is None or found.elbo is None:
             break
@@ -48,18 +44,6 @@ def along_blocks(key: Key, target, linear: FitResult, algorithm, callback) -> tu
     return (best if pays else linear), cost + spent
 
 
-def _along_block(key: Key, target, along, algorithm, callback, linear) -> tuple[FitResult | None, Cost]:
-    """The fit of the coordinates in no block, and standard Gaussians of the others; None where it comes to nothing; and its cost."""
-    there, free = mapped(target, along), along.left
-    allowed = allowance(linear)
-    rest, cost = run(fold_key(key, 0), SliceTarget.of(there, free), algorithm, callback, allowed)
-    if rest is None or rest.status not in FINISHED or rest.gaussian is None:
-        return None, cost
-    given = fits.Given(_with_standard(rest.gaussian, free, along.dim))
-    found, spent = fitted(fold_key(key, 1), target, along, given, callback, allowed)
-    return (None if found is None else dataclasses.replace(found, status=rest.status)), cost + spent
-
-
 def _is_exact(fit: FitResult, free: np.ndarray) -> bool:
     """Whether the coordinates but `free` are independent standard Gaussians to rounding: then only the marginal of `free` is left."""
     assert fit.gaussian is not None
@@ -67,11 +51,3 @@ def _is_exact(fit: FitResult, free: np.ndarray) -> bool:
         return False
     residuals = fits.coordinate_residuals(fit.gaussian, fit.draws).mean(0)
     return bool(np.max(np.delete(residuals, free), initial=0.0) < EXACT)
-
-
-def _with_standard(gaussian: Gaussian, free: np.ndarray, dim: int) -> Gaussian:
-    """`gaussian` at the coordinates `free`, and a standard one of all others."""
-    mean, covariance = np.zeros(dim), np.eye(dim)
-    mean[free] = gaussian.mean
-    covariance[np.ix_(free, free)] = gaussian.metric.dense()
-    return Gaussian(mean, DenseMetric.from_covariance(covariance))

@@ -6,12 +6,13 @@ from collections.abc import Callable
 import numpy as np
 
 from monochord import fits
-from monochord.arrays import Key
+from monochord.arrays import Key, fold_key
 from monochord.cost import Cost
 from monochord.fits import FitResult
 from monochord.gaussian import Gaussian
-from monochord.mapping._judge import MATTERS, is_better
-from monochord.maps import AbstractMap, mapped
+from monochord.mapping._judge import FINISHED, MATTERS, is_better
+from monochord.maps import AbstractMap, SliceTarget, mapped
+from monochord.metrics import DenseMetric
 
 MAX_ROUNDS = 2  # of learning a map; the second learns from draws that have been where the first could not go
 MOST = 0.9  # of the coordinates: 71 to 91 of 176 with slopes of 85 groups, centred or not, where maps did not pay; 99 of a funnel's 100
@@ -46,6 +47,26 @@ def begun(
     along, start = learned
     from_there = dataclasses.replace(algorithm, start=start)
     return fitted(key, target, along, from_there, callback, allowance(linear))
+
+
+def fitted_rest(key: Key, target, along, algorithm, callback, linear) -> tuple[FitResult | None, Cost]:
+    """The fit of the coordinates in no block, and standard Gaussians of the others; None where it comes to nothing; and its cost."""
+    there, free = mapped(target, along), along.left
+    allowed = allowance(linear)
+    rest, cost = run(fold_key(key, 0), SliceTarget.of(there, free), algorithm, callback, allowed)
+    if rest is None or rest.status not in FINISHED or rest.gaussian is None:
+        return None, cost
+    given = fits.Given(with_standard(rest.gaussian, free, along.dim))
+    found, spent = fitted(fold_key(key, 1), target, along, given, callback, allowed)
+    return (None if found is None else dataclasses.replace(found, status=rest.status)), cost + spent
+
+
+def with_standard(gaussian: Gaussian, free: np.ndarray, dim: int) -> Gaussian:
+    """`gaussian` at the coordinates `free`, and a standard one of all others."""
+    mean, covariance = np.zeros(dim), np.eye(dim)
+    mean[free] = gaussian.mean
+    covariance[np.ix_(free, free)] = gaussian.metric.dense()
+    return Gaussian(mean, DenseMetric.from_covariance(covariance))
 
 
 def run(key: Key, target, algorithm, callback, allowed) -> tuple[FitResult | None, Cost]:

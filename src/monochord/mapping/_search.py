@@ -8,13 +8,21 @@ from monochord.arrays import Key, fold_key
 from monochord.fits import FitResult
 from monochord.mapping._blocks import along_blocks
 from monochord.mapping._conditionals import along_conditionals
+from monochord.mapping._hierarchy import along_hierarchy
 from monochord.mapping._judge import wants_blocks, wants_map, wants_products
 from monochord.mapping._products import along_products
 from monochord.mapping._single import along_radius, along_tails
 from monochord.mapping._turning import along_turning
 from monochord.targets import AbstractTarget, HostTarget
 
-RADIUS, BLOCKS, TAILS, TURNING, PRODUCTS = 10, 20, 30, 40, 50  # their keys stand apart from those of rounds
+RADIUS, BLOCKS, TAILS, TURNING, PRODUCTS, HIERARCHY = (
+    10,
+    20,
+    30,
+    40,
+    50,
+    60,
+)  # their keys stand apart from those of rounds
 
 
 def with_map(
@@ -32,6 +40,9 @@ def with_map(
     cost = linear.cost + spent
     if best is linear and wants_products(linear):
         best, spent = along_products(fold_key(key, PRODUCTS), target, linear, algorithm, callback)
+        cost = cost + spent
+    if best is linear:
+        best, spent = along_hierarchy(fold_key(key, HIERARCHY), target, linear, algorithm, callback)
         cost = cost + spent
     if best is linear and wants_map(linear):
         best, spent = along_conditionals(key, target, linear, algorithm, callback)

@@ -7,6 +7,7 @@ import numpy as np
 
 from monochord.maps._base import AbstractMap
 from monochord.maps._block import BlockMap
+from monochord.maps._bordered import BorderedMap
 from monochord.maps._cholesky import CholeskyMap
 from monochord.maps._conditional import ConditionalMap
 from monochord.maps._radial import RadialMap
@@ -21,7 +22,7 @@ METRIC = "metric_"
 
 def map_arrays(along: AbstractMap) -> dict[str, np.ndarray]:
     """All that a map holds, by name, for a file. **Raises** `TypeError` for a map of another class."""
-    if isinstance(along, ConditionalMap | BlockMap | CholeskyMap | ScaledMap):
+    if isinstance(along, ConditionalMap | BlockMap | BorderedMap | CholeskyMap | ScaledMap):
         return {field.name: np.asarray(getattr(along, field.name)) for field in dataclasses.fields(along)}
     if isinstance(along, RadialMap):
         _, parts = metric_arrays(along.metric)
@@ -30,7 +31,7 @@ def map_arrays(along: AbstractMap) -> dict[str, np.ndarray]:
     if isinstance(along, TailMap):
         return {name: np.asarray(getattr(along, name), np.float64) for name in TAIL_FIELDS}
     raise TypeError(
-        f"a {type(along).__name__} has no stored form. Only `ConditionalMap`, `BlockMap`, `CholeskyMap`, `RadialMap`, `ScaledMap` and `TailMap` have one."
+        f"a {type(along).__name__} has no stored form. Only `ConditionalMap`, `BlockMap`, `BorderedMap`, `CholeskyMap`, `RadialMap`, `ScaledMap` and `TailMap` have one."
     )
 
 
@@ -38,6 +39,8 @@ def map_from_arrays(arrays: Mapping[str, np.ndarray]) -> AbstractMap:
     """The map that `map_arrays` described; its class and that of its metric are told by the names."""
     if "ties" in arrays:
         return CholeskyMap(**arrays)
+    if "border" in arrays:
+        return BorderedMap(**arrays)
     if "members" in arrays:
         return BlockMap(**arrays)
     if "multipliers" in arrays:

@@ -43,7 +43,12 @@ class BlockMap(AbstractMap):
 
     @property
     def num_moved(self) -> int:
-        return int(np.sum(np.asarray(self.members) < self.dim))
+        return len(self.moved)
+
+    @property
+    def moved(self) -> Int[np.ndarray, " moved"]:
+        """Places of the coordinates in a block."""
+        return np.setdiff1d(np.arange(self.dim), self.left)
 
     @property
     def left(self) -> Int[np.ndarray, " left"]:
@@ -116,10 +121,12 @@ def _factor(precision):
         return jnp.linalg.cholesky(precision)
     entries: dict[tuple[int, int], Array] = {}
     for j in range(width):
-        pivot = precision[..., j, j] - sum((entries[j, k] ** 2 for k in range(j)), jnp.zeros(()))
+        pivot = precision[..., j, j] - sum((entries[j, k] ** 2 for k in range(j)), jnp.zeros((), precision.dtype))
         entries[j, j] = jnp.sqrt(pivot)
         for i in range(j + 1, width):
-            left = precision[..., i, j] - sum((entries[i, k] * entries[j, k] for k in range(j)), jnp.zeros(()))
+            left = precision[..., i, j] - sum(
+                (entries[i, k] * entries[j, k] for k in range(j)), jnp.zeros((), precision.dtype)
+            )
             entries[i, j] = left / entries[j, j]
     zero = jnp.zeros_like(precision[..., 0, 0])
     rows = [jnp.stack([entries.get((i, j), zero) for j in range(width)], axis=-1) for i in range(width)]
@@ -135,7 +142,7 @@ def _solved(factor, right):
         return jax.scipy.linalg.solve_triangular(factor, right[..., None], lower=True)[..., 0]
     found: list[Array] = []
     for i in range(width):
-        left = right[..., i] - sum((factor[..., i, k] * found[k] for k in range(i)), jnp.zeros(()))
+        left = right[..., i] - sum((factor[..., i, k] * found[k] for k in range(i)), jnp.zeros((), right.dtype))
         found.append(left / factor[..., i, i])
     return jnp.stack(found, axis=-1)
 
@@ -149,6 +156,8 @@ def _solved_turned(factor, right):
         return jax.scipy.linalg.solve_triangular(factor, right[..., None], lower=True, trans=1)[..., 0]
     found: dict[int, Array] = {}
     for i in range(width - 1, -1, -1):
-        left = right[..., i] - sum((factor[..., k, i] * found[k] for k in range(i + 1, width)), jnp.zeros(()))
+        left = right[..., i] - sum(
+            (factor[..., k, i] * found[k] for k in range(i + 1, width)), jnp.zeros((), right.dtype)
+        )
         found[i] = left / factor[..., i, i]
     return jnp.stack([found[i] for i in range(width)], axis=-1)

@@ -1,0 +1,150 @@
+"""`BorderedMap`: coordinates that are jointly Gaussian given logarithms of scales, by precisions that add and are sparse together.
+
+    x ~ N(·, P(s)⁻¹),   P(s) = Σ_k w_k(s) Q_k,   r(s) = Σ_k w_k(s) r_k,   log w_k = −Σ_j c_kj (s_j − center_j)
+
+with P an arrowhead: blocks that lean on each other only through a few coordinates of the border, as groups lean on their mean, or
+stretches of a walk on the points between them. With C Cᵀ the blocks' precisions, K what couples them to the border, A = C⁻¹K, g = C⁻¹r and
+L Lᵀ = P_border − AᵀA the border's own,
+
+    z_border = L⁻ᵀ(u + L⁻¹(r_border − Aᵀg)),   z_block = C⁻ᵀ(u + g − A z_border),   x = center + z.
+
+Where prior and likelihood are Gaussian given the scales, u is a standard Gaussian given them, exactly; where scales are small it is the
+non-centred form of the model (Papaspiliopoulos, Roberts & Sköld 2007), and where they are large the centred one.
+"""
+
+from typing import final
+
+import jax.numpy as jnp
+import jax.scipy.linalg
+import numpy as np
+from jaxtyping import Float, Int
+
+from monochord.arrays import Array
+from monochord.maps._base import AbstractMap
+from monochord.maps._block import _factor, _padded, _solved, _solved_turned
+
+
+@final
+class BorderedMap(AbstractMap):
+    """The map u ↦ x. Scales, and coordinates in no block and not in the border, keep their values.
+
+    Rows of `members` shorter than its width are filled with dim, where `precision` holds an identity in its first term.
+    """
+
+    members: Int[Array, "blocks width"]
+    border: Int[Array, " border"]
+    scales: Int[Array, " scales"]
+    center: Float[Array, " dim"]
+    exponents: Float[Array, "terms scales"]
+    precision: Float[Array, "terms blocks width width"]
+    coupling: Float[Array, "terms blocks width border"]
+    border_precision: Float[Array, "terms border border"]
+    pull: Float[Array, "terms blocks width"]
+    border_pull: Float[Array, "terms border"]
+
+    @property
+    def dim(self) -> int:
+        return self.center.shape[0]
+
+    @property
+    def num_moved(self) -> int:
+        return len(self.moved)
+
+    @property
+    def moved(self) -> Int[np.ndarray, " moved"]:
+        """Places of the coordinates in a block or in the border."""
+        members = np.asarray(self.members)
+        return np.sort(np.concatenate([members[members < self.dim], np.asarray(self.border)]))
+
+    @property
+    def left(self) -> Int[np.ndarray, " left"]:
+        """Places of all others."""
+        return np.setdiff1d(np.arange(self.dim), self.moved)
+
+    def forward(self, u: Float[Array, " dim"]) -> tuple[Float[Array, " dim"], Float[Array, ""]]:
+        u = jnp.asarray(u)
+        factor, turned, moved, own, pulled = self._moments(u)
+        z_border = _back(own, u[self.border] + pulled)
+        inner = u.at[self.members].get(mode="fill", fill_value=0.0)
+        z = _solved_turned(factor, inner + moved - turned @ z_border)
+        center = jnp.asarray(self.center).at[self.members].get(mode="fill", fill_value=0.0)
+        x = u.at[self.members].set(center + z, mode="drop")
+        x = x.at[self.border].set(jnp.asarray(self.center)[self.border] + z_border)
+        return x, -_log_diagonal(factor) - _log_diagonal(own)
+
+    def place(self, u: Float[np.ndarray, "*batch dim"]) -> Float[np.ndarray, "*batch dim"]:
+        u = np.asarray(u)
+        factor, turned, moved, own, pulled = self._moments(u)
+        z_border = _back(own, u[..., self.border] + pulled)
+        inner = _padded(u, 0.0)[..., self.members] + moved - np.einsum("...bij,...j->...bi", turned, z_border)
+        return self._put(
+            u, self._center() + _solved_turned(factor, inner), np.asarray(self.center)[self.border] + z_border
+        )
+
+    def inverse(self, x: Float[np.ndarray, "*batch dim"]) -> Float[np.ndarray, "*batch dim"]:
+        x = np.asarray(x)
+        factor, turned, moved, own, pulled = self._moments(x)
+        z_border = x[..., self.border] - np.asarray(self.center)[self.border]
+        z = _padded(x, 0.0)[..., self.members] - self._center()
+        inner = np.einsum("...ij,...i->...j", factor, z) - moved + np.einsum("...bij,...j->...bi", turned, z_border)
+        return self._put(x, inner, np.einsum("...ij,...i->...j", own, z_border) - pulled)
+
+    def log_spreads(self, x: Float[np.ndarray, "n dim"]) -> Float[np.ndarray, "n moved"]:
+        """Logarithms of the standard deviations given all else, of what is moved, in blocks and then in the border."""
+        weight = self._weight(np.asarray(x))
+        inside = np.einsum("nk,kbii->nbi", weight, np.asarray(self.precision))[:, np.asarray(self.members) < self.dim]
+        border = np.einsum("nk,kii->ni", weight, np.asarray(self.border_precision))
+        return -0.5 * np.log(np.concatenate([inside, border], axis=1))
+
+    def named(self, names: tuple[str, ...]) -> str:
+        shown = ", ".join(f"`{names[j]}`" for j in np.asarray(self.scales))
+        return f"{self.num_moved} coordinates given jointly, as a Gaussian prior and a Gaussian likelihood would have it, by {shown}"
+
+    def _center(self):
+        return _padded(np.asarray(self.center), 0.0)[self.members]
+
+    def _put(self, whole, inner, border):
+        padded = _padded(whole, 0.0)
+        padded[..., self.members] = inner
+        padded[..., self.border] = border
+        return padded[..., :-1]
+
+    def _weight(self, x):
+        xp = np if isinstance(x, np.ndarray) else jnp
+        moved = x[..., self.scales] - xp.asarray(self.center)[self.scales]
+        return xp.exp(-moved @ xp.asarray(self.exponents).T)
+
+    def _moments(self, x):
+        """C, A, g, L and L⁻¹(r_border − Aᵀg)."""
+        xp = np if isinstance(x, np.ndarray) else jnp
+        weight = self._weight(x)
+
+        def weighed(part):
+            return xp.tensordot(weight, part, axes=1)
+
+        factor = _factor(weighed(self.precision))
+        pull = _solved(factor, weighed(self.pull))
+        turned = _solved_columns(factor, weighed(self.coupling))
+        own = weighed(self.border_precision) - xp.einsum("...bij,...bik->...jk", turned, turned)
+        left = weighed(self.border_pull) - xp.einsum("...bij,...bi->...j", turned, pull)
+        lower = _factor(own) if own.shape[-1] else own
+        return factor, turned, pull, lower, _solved(lower, left) if own.shape[-1] else left
+
+
+def _solved_columns(factor, right):
+    """C⁻¹ K, a column of K at a time."""
+    if not right.shape[-1]:
+        return right
+    if isinstance(factor, np.ndarray):
+        return np.linalg.solve(factor, right)
+    if factor.shape[-1] > 6:
+        return jax.scipy.linalg.solve_triangular(factor, right, lower=True)
+    return jnp.stack([_solved(factor, right[..., j]) for j in range(right.shape[-1])], axis=-1)
+
+
+def _back(own, right):
+    return _solved_turned(own, right) if own.shape[-1] else right
+
+
+def _log_diagonal(factor):
+    return jnp.sum(jnp.log(jnp.diagonal(factor, axis1=-2, axis2=-1)))

@@ -1,0 +1,145 @@
+"""What is exponential in some coordinates and whatever in the rest: which exponents occur together, and what moves with them.
+
+Scores near a place are r(y) − Σ_t w_t(s) F_t(y), log w_t = −Σ_j c_tj (s_j − at_j), for the s_j that `sequences` has named. On a grid of s at
+one y the F_t are the solution of a linear system, and so are the changes of those that hold y_i, as that moves.
+"""
+
+import itertools
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Bool, Float
+
+from monochord.maps._sequences import NOISE, Score, Sequence
+
+MAX_GRID = 243
+CONSISTENT = 1e-4  # of the largest entry of a field: columns on two sides, and other points
+CLEAN = 1e-6  # of the largest entry of a field or matrix
+STEPS = 3  # of each scale, from which those are chosen that tell terms apart
+
+Exponents = dict[int, float]
+
+
+class Form(NamedTuple):
+    """The exponents c_t of a term and F_t at one place."""
+
+    exponents: Exponents
+    field: Float[np.ndarray, " dim"]
+
+
+class Columns(NamedTuple):
+    """∂F_t/∂y_i, by term; the curvature −∂score/∂y_i; and where two sides differ: [term, what is moved, row]."""
+
+    matrices: Float[np.ndarray, "terms dim dim"]
+    curvature: Float[np.ndarray, "dim dim"]
+    bent: Bool[np.ndarray, "terms dim dim"]
+
+
+def weights(exponents: list[Exponents], moved: Float[np.ndarray, "n dim"]) -> Float[np.ndarray, "n terms"]:
+    """w_t of points, `moved` away from the place where they are 1."""
+    return np.exp(np.stack([-sum(c * moved[:, j] for j, c in own.items()) for own in exponents], axis=1))
+
+
+def step(unit: Float[np.ndarray, " dim"], i: int) -> Float[np.ndarray, " dim"]:
+    """A step of coordinate i alone."""
+    e = np.zeros(len(unit))
+    e[i] = unit[i]
+    return e
+
+
+def straight(score: Score, at, unit, scales: dict[int, Sequence], rng: np.random.Generator) -> dict[int, Sequence]:
+    """The scales along which what changes is linear in all else; of a count's many intercepts it is not."""
+    way = unit * rng.standard_normal(len(at))
+    way[list(scales)] = 0.0
+    found = {}
+    for j, one in scales.items():
+        points = at + np.array([-1.0, 0.0, 1.0])[:, None] * way
+        scores = score(np.concatenate([points, points + step(unit, j)])) * unit
+        change = (scores[3:] - scores[:3])[:, [i for i in one.touched if i not in scales]]
+        off = np.abs(change[0] + change[2] - 2.0 * change[1])
+        if change.size and np.all(off < CONSISTENT * np.max(np.abs(change))):
+            found[j] = one
+    return found
+
+
+def joint_forms(score: Score, at, unit, scales: dict[int, Sequence]) -> list[Form]:
+    """Which exponents occur together, by a grid of every set of scales that are coupled; fields of what is no scale."""
+    found = []
+    for together in _coupled(score, at, unit, scales):
+        exponents = [np.append(0.0, scales[j].exponents) for j in together]
+        counts = [range(len(own)) for own in exponents]
+        table = np.array(list(itertools.product(*exponents)))  # a row for each possible term, the first constant
+        if len(table) > MAX_GRID:
+            continue
+        offsets = np.zeros((len(table), len(at)))
+        offsets[:, together] = np.array(list(itertools.product(*counts))) * unit[together]
+        scores = score(at + offsets)
+        fields = -np.linalg.solve(np.exp(-offsets[:, together] @ table.T), scores)[1:]
+        held = {int(i) for j in together for i in scales[j].touched} - set(scales)
+        fields[:, [i for i in range(len(at)) if i not in held]] = 0.0
+        largest = np.max(np.abs(fields * unit))
+        least = np.maximum(CLEAN * np.abs(fields).max(0) + NOISE * np.abs(scores).max(0), CLEAN * largest / unit)
+        for own, field in zip(table[1:], fields, strict=True):
+            if np.any(np.abs(field) > least):
+                found.append(Form({j: float(c) for j, c in zip(together, own, strict=True) if c}, field))
+    return found
+
+
+def _coupled(score: Score, at, unit, scales: dict[int, Sequence]) -> list[list[int]]:
+    """Sets of scales that change each other's effect on what is no scale."""
+    names = sorted(scales)
+    pairs = list(itertools.combinations(names, 2))
+    single = [step(unit, j) for j in names]
+    both = [step(unit, j) + step(unit, k) for j, k in pairs]
+    scores = score(at + np.array([np.zeros(len(at)), *single, *both])) * unit
+    scores[:, names] = 0.0
+    group = {j: j for j in names}
+    changes = scores[1:] - scores[0]
+    for (j, k), change in zip(pairs, changes[len(names) :], strict=True):
+        own, other = changes[names.index(j)], changes[names.index(k)]
+        if np.max(np.abs(change - own - other)) > CLEAN * max(np.max(np.abs(own)), np.max(np.abs(other))):
+            old, new = group[k], group[j]
+            group = {i: new if g == old else g for i, g in group.items()}
+    return [[j for j in names if group[j] == g] for g in dict.fromkeys(group.values())]
+
+
+def columns(score: Score, at, unit, forms: list[Form], scales: set[int]) -> Columns:
+    """How fields change with each coordinate that they hold, by a step to either side of it at as many scales as tell them apart."""
+    dim, fields = len(at), np.stack([form.field * unit for form in forms])
+    holds = np.abs(fields) > CLEAN * np.max(np.abs(fields), axis=1, keepdims=True)
+    held = {i: tuple(np.flatnonzero(holds[:, i])) for i in range(dim) if i not in scales and np.any(holds[:, i])}
+    offsets = {own: _offsets([forms[t].exponents for t in own], unit) for own in set(held.values())}
+    # scales move what else they hold too: only differences are of the terms that hold i
+    points = [at + offset for own in offsets for offset in offsets[own]]
+    points += [at + side * step(unit, i) + x for i in held for side in (1.0, -1.0) for x in offsets[held[i]]]
+    scores, middle, place = score(np.array(points)), {}, 0
+    for own, steps in offsets.items():
+        middle[own], place = scores[place : place + len(steps)], place + len(steps)
+    matrices, curvature = np.zeros((len(forms), dim, dim)), np.zeros((dim, dim))
+    bent = np.zeros((len(forms), dim, dim), bool)
+    for i, own in held.items():
+        count = len(offsets[own])
+        changes = scores[place : place + 2 * count].reshape(2, count, dim) - middle[own]
+        place += 2 * count
+        curvature[i] = -(changes[0, 0] - changes[1, 0]) / (2.0 * unit[i])
+        basis = np.concatenate([np.ones((count, 1)), weights([forms[t].exponents for t in own], offsets[own])], axis=1)
+        up, down = -np.linalg.solve(basis, changes)[:, 1:]
+        matrices[list(own), i] = (up - down) / (2.0 * unit[i])
+        size = np.maximum(np.abs(up * unit).max(1), np.abs(down * unit).max(1))
+        bent[list(own), i] = np.abs(up + down) * unit > CONSISTENT * size[:, None]
+    bent[:, list(scales)] = bent[:, :, list(scales)] = False
+    return Columns(matrices, (curvature + curvature.T) / 2.0, bent)
+
+
+def _offsets(exponents: list[Exponents], unit) -> Float[np.ndarray, "one_and_terms dim"]:
+    """As many steps along scales as tell the terms and a constant apart, none the first."""
+    own = sorted({j for one in exponents for j in one})
+    tried = np.zeros((STEPS ** len(own), len(unit)))
+    tried[:, own] = np.array(list(itertools.product(range(STEPS), repeat=len(own)))) * unit[own]
+    left = np.concatenate([np.ones((len(tried), 1)), weights(exponents, tried)], axis=1)
+    chosen = [0]
+    for _ in exponents:
+        way = left[chosen[-1]] / np.linalg.norm(left[chosen[-1]])
+        left = left - np.outer(left @ way, way)
+        chosen.append(int(np.argmax(np.sum(left**2, axis=1))))
+    return tried[chosen]
