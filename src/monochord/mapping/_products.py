@@ -52,7 +52,8 @@ def along_products(key: Key, target, linear: FitResult, algorithm, callback) -> 
     a map was learned, which is no reason to stay there.
     """
     assert linear.draws is not None
-    parents, is_centred, cost = _parents(fold_key(key, 3 * ROUNDS), target, linear.draws)
+    with np.errstate(all="ignore"):  # of draws far in the tails
+        parents, is_centred, cost = _parents(fold_key(key, 3 * ROUNDS), target, linear.draws)
     best, points = linear, linear.draws
     for number in range(ROUNDS if parents else 0):
         within = as_products(points, parents) if is_centred else points

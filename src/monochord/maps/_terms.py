@@ -107,7 +107,7 @@ def found_terms(
 def with_rest(score: Score, found: Terms, unit: Float[np.ndarray, " dim"]) -> Terms:
     """The terms with what they leave of the precision at their place, by differences of two steps of each member."""
     members = found.members
-    steps = np.array([step(unit, i) for i in members])
+    steps = np.array([step(unit, int(i)) for i in members])
     scores = score(np.concatenate([found.at + steps, found.at - steps]))[:, members].reshape(2, len(members), -1)
     curvature, own = -(scores[0] - scores[1]) / (2.0 * unit[members, None]), np.ix_(members, members)
     rest = np.zeros_like(found.rest)
