@@ -3,7 +3,7 @@
 import numpy as np
 
 from monochord.fits import FitResult
-from monochord.maps import BlockMap, BorderedMap, ConditionalMap
+from monochord.maps import BlockMap, BorderedMap, ConditionalMap, NodedMap
 from monochord.targets import AbstractTarget, Hierarchy
 
 DRIVEN_SHARE = 0.2  # of a coordinate's score that no Gaussian explains
@@ -41,7 +41,7 @@ def _worst(fit: FitResult) -> tuple[str, float] | None:
 def _children(fit: FitResult) -> list[str]:
     if isinstance(fit.map, ConditionalMap):
         return [fit.names[i] for i in np.flatnonzero(np.asarray(fit.map.level))]
-    if isinstance(fit.map, BlockMap | BorderedMap):
+    if isinstance(fit.map, BlockMap | BorderedMap | NodedMap):
         return [fit.names[i] for i in fit.map.moved]
     return []
 

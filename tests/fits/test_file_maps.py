@@ -1,4 +1,4 @@
-"""Radial, block, Cholesky and tail maps in files: what SCHEMA.md says is what is there, and damage is named."""
+"""Radial, block, bordered, Cholesky, tail and scaled maps in files: what SCHEMA.md says is what is there, and damage is named."""
 
 import dataclasses
 import io
@@ -11,7 +11,7 @@ from scipy import stats
 
 import monochord as mc
 from monochord.errors import DataError
-from monochord.maps import BlockMap, CholeskyMap, RadialMap, ScaledMap, TailMap
+from monochord.maps import BlockMap, BorderedMap, CholeskyMap, NodedMap, RadialMap, ScaledMap, TailMap
 from monochord.metrics import DenseMetric
 from monochord.testing import gaussian_target
 
@@ -41,6 +41,73 @@ def _block() -> BlockMap:
         np.array([[0, 1], [3, DIM]]), np.array([2]), np.array([4]), np.linspace(0.0, 1.0, DIM), np.linspace(1.0, 2.0, DIM),
         np.array([[0.0], [0.4]]), precision, shift,
     )  # fmt: skip
+
+
+def _bordered() -> BorderedMap:
+    """A pair, a single coordinate, a border of one, and one scale."""
+    rng = np.random.default_rng(4)
+    precision = np.zeros((2, 2, 2, 2))
+    precision[0] = np.array([[[3.0, 0.4], [0.4, 2.0]], [[1.5, 0.0], [0.0, 1.0]]])
+    precision[1, 0], precision[1, 1, 0, 0] = np.array([[2.0, 0.5], [0.5, 1.0]]), 3.0
+    coupling, pull = 0.3 * rng.standard_normal((2, 2, 2, 1)), rng.standard_normal((2, 2, 2))
+    coupling[:, 1, 1] = pull[:, 1, 1] = 0.0
+    return BorderedMap(
+        np.array([[0, 1], [3, DIM]]), np.array([4]), np.array([2]), np.linspace(0.0, 1.0, DIM), np.array([[0.0], [1.3]]), precision,
+        coupling, np.array([[[4.0]], [[3.0]]]), pull, rng.standard_normal((2, 1)),
+    )  # fmt: skip
+
+
+def test_a_bordered_map_is_what_the_schema_says(fit, tmp_path):
+    path = dataclasses.replace(fit, map=_bordered()).save(tmp_path / "a.npz")
+    m = {name.removeprefix("map."): array for name, array in np.load(path).items() if name.startswith("map.")}
+    for row in fit.draws.x[:20]:
+        weights = np.exp(-m["exponents"] @ (row - m["center"])[m["scales"]])
+
+        def weighed(name, *at, weights=weights):
+            return np.tensordot(weights, m[name][:, *at], 1)
+
+        factors = [np.linalg.cholesky(weighed("precision", b)) for b in range(2)]
+        turned = [np.linalg.solve(factors[b], weighed("coupling", b)) for b in range(2)]
+        pulled = [np.linalg.solve(factors[b], weighed("pull", b)) for b in range(2)]
+        own = np.linalg.cholesky(weighed("border_precision") - sum(a.T @ a for a in turned))
+        left = weighed("border_pull") - sum(a.T @ g for a, g in zip(turned, pulled, strict=True))
+        x, border = row.copy(), m["border"]
+        moved = np.linalg.solve(own.T, row[border] + np.linalg.solve(own, left))
+        x[border] = m["center"][border] + moved
+        for b, members in enumerate(m["members"]):
+            here = members < DIM
+            inner = np.where(here, row[np.minimum(members, DIM - 1)], 0.0) + pulled[b] - turned[b] @ moved
+            x[members[here]] = m["center"][members[here]] + np.linalg.solve(factors[b].T, inner)[here]
+        np.testing.assert_allclose(mc.load(path).map.place(row), x, rtol=1e-9)
+
+
+def _noded() -> NodedMap:
+    """Given coordinate 3, which `_bordered` has in a block, so in one of its own."""
+    one = _bordered()
+    members = np.array([[0, 1], [DIM, DIM]])
+    precision = one.precision.copy()
+    precision[:, 1] = np.array([np.eye(2), np.zeros((2, 2))])
+    apart = np.array([True, False])[:, None, None]
+    alone = dataclasses.replace(
+        one, members=members, precision=precision, coupling=one.coupling * apart, pull=one.pull * apart[..., 0]
+    )
+    stiffer = dataclasses.replace(alone, border_precision=2.0 * one.border_precision, pull=2.0 * alone.pull)
+    return NodedMap.of(3, 0.8, [alone, stiffer, alone])
+
+
+def test_a_noded_map_is_what_the_schema_says(fit, tmp_path):
+    """By the bordered maps of its nodes, whose own form has a test above."""
+    along = _noded()
+    path = dataclasses.replace(fit, map=along).save(tmp_path / "a.npz")
+    m = {name.removeprefix("map."): array for name, array in np.load(path).items() if name.startswith("map.")}
+    for row in fit.draws.x[:20]:
+        t = 1.5 * (1 + np.tanh((row[m["given"][0]] - m["center"][m["given"][0]]) / m["reach"])) - 0.5
+        i = min(max(round(t), 0), 2)
+        r = t - i
+        nodes = [min(max(i + k, 0), 2) for k in (-1, 0, 1)]
+        shares = 0.5 * (0.5 - r) ** 2, 0.75 - r**2, 0.5 * (0.5 + r) ** 2
+        wanted = sum(share * along.at_node(n).place(row) for share, n in zip(shares, nodes, strict=True))
+        np.testing.assert_allclose(mc.load(path).map.place(row), wanted, rtol=1e-12)
 
 
 def _cholesky() -> CholeskyMap:
@@ -157,6 +224,16 @@ def test_a_scaled_map_is_what_the_schema_says(fit, tmp_path):
         (_block, "map.members", lambda old: old + 1),
         (_block, "map.drivers", lambda old: old + 9),
         (_block, "map.shift", lambda old: old[:, :, :1]),
+        (_bordered, "map.members", lambda old: old + 1),
+        (_bordered, "map.border", lambda old: old * 0),
+        (_bordered, "map.border", lambda old: old - 9),
+        (_bordered, "map.scales", lambda old: old + 2),
+        (_bordered, "map.scales", lambda old: old - 9),
+        (_bordered, "map.coupling", lambda old: old[:, :, :, :0]),
+        (_bordered, "map.border_pull", lambda old: old[:1]),
+        (_noded, "map.given", lambda old: old * 0),
+        (_noded, "map.reach", lambda old: -old),
+        (_noded, "map.pull", lambda old: old[:2]),
         (_cholesky, "map.drivers", lambda old: old - 1),
         (_cholesky, "map.drivers", lambda old: old + 3),
         (_cholesky, "map.location", lambda old: old[:5]),

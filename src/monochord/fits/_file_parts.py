@@ -13,6 +13,7 @@ from monochord.maps import (
     BorderedMap,
     CholeskyMap,
     ConditionalMap,
+    NodedMap,
     RadialMap,
     ScaledMap,
     TailMap,
@@ -101,29 +102,35 @@ def _block_map(archive: ArchiveReader, record, dim: int) -> AbstractMap:
 
 
 def _bordered_map(archive: ArchiveReader, record, dim: int) -> AbstractMap:
+    """Of one set of precisions, or with a first axis of nodes."""
     members = archive.array("map.members", (None, None), np.int64)
     border, scales = (archive.array(f"map.{name}", (None,), np.int64) for name in ("border", "scales"))
     exponents = archive.array("map.exponents", (None, len(scales)))
-    count, width = len(exponents), members.shape[1]
+    several: dict[str, np.ndarray] = {}
+    terms: tuple[int | None, ...] = (len(exponents),)
+    if record["kind"] == "noded":
+        several = {"given": archive.array("map.given", (1,), np.int64), "reach": archive.array("map.reach", ())}
+        terms = (len(archive.array("map.border_pull", (None, len(exponents), len(border)))), len(exponents))
+    width, given = members.shape[1], several.get("given", np.zeros(0, np.int64))
     shapes: dict[str, tuple[int | None, ...]] = {
-        "precision": (count, *members.shape, width),
-        "coupling": (count, *members.shape, len(border)),
-        "border_precision": (count, len(border), len(border)),
-        "pull": (count, *members.shape),
-        "border_pull": (count, len(border)),
+        "precision": (*terms, *members.shape, width),
+        "coupling": (*terms, *members.shape, len(border)),
+        "border_precision": (*terms, len(border), len(border)),
+        "pull": (*terms, *members.shape),
+        "border_pull": (*terms, len(border)),
         "center": (dim,),
     }
     parts = {name: archive.array(f"map.{name}", shape) for name, shape in shapes.items()}
-    moved = np.concatenate([members[members < dim], border])
-    if (
-        np.any((members < 0) | (members > dim))
-        or np.any((moved < 0) | (moved >= dim))
-        or np.any(np.isin(moved, scales))
-    ):
+    moved, kept = np.concatenate([members[members < dim], border]), np.concatenate([scales, given])
+    if np.any((members < 0) | (members > dim)) or np.any((moved < 0) | (moved >= dim)) or np.any(np.isin(moved, kept)):
         raise _damaged(archive, NOT_THERE)
-    if np.any((scales < 0) | (scales >= dim)) or len(set(moved.tolist())) < len(moved):
+    if np.any((kept < 0) | (kept >= dim)) or len(set(moved.tolist())) < len(moved):
         raise _damaged(archive, NOT_THERE)
-    return map_from_arrays({"members": members, "border": border, "scales": scales, "exponents": exponents, **parts})
+    if several and not several["reach"] > 0:
+        raise _damaged(archive, "the nodes of its map do not rise")
+    return map_from_arrays(
+        {"members": members, "border": border, "scales": scales, "exponents": exponents, **parts, **several}
+    )
 
 
 def _cholesky_map(archive: ArchiveReader, record, dim: int) -> AbstractMap:
@@ -169,6 +176,7 @@ KINDS: dict[str, tuple[type[AbstractMap], Callable[[ArchiveReader, Mapping[str, 
     "radial": (RadialMap, _radial_map),
     "block": (BlockMap, _block_map),
     "bordered": (BorderedMap, _bordered_map),
+    "noded": (NodedMap, _bordered_map),
     "cholesky": (CholeskyMap, _cholesky_map),
     "tail": (TailMap, _tail_map),
     "scaled": (ScaledMap, _scaled_map),

@@ -3,7 +3,7 @@
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float, Int
 
 from monochord import fits
 from monochord.arrays import Key, fold_key, host_generator
@@ -11,37 +11,63 @@ from monochord.cost import Cost
 from monochord.errors import ModelError
 from monochord.fits import FitResult
 from monochord.gaussian import Gaussian
-from monochord.mapping._fitting import MAX_ROUNDS, begun, fitted_rest
+from monochord.mapping._fitting import MAX_ROUNDS, allowance, begun, fitted_rest
 from monochord.mapping._judge import FINISHED, RANK, gains, wants_tails
-from monochord.maps import BorderedMap, Terms, found_terms, hierarchical_map, mapped, with_rest
+from monochord.maps import (
+    BorderedMap,
+    NodedMap,
+    Terms,
+    found_terms,
+    given_other,
+    hierarchical_map,
+    mapped,
+    node_values,
+    with_rest,
+)
 from monochord.metrics import DiagonalMetric
 from monochord.targets import AbstractTarget, Evaluations, evaluate, idle_lanes
 
 MAX_DIM = 1000
 LOOSE = 0.1  # standard deviation of the logarithm of a spread, as its scale moves through the posterior
-REACH, NUM_PLACES = 4.0, 33  # of logarithms of spreads, to either side, at which a scale is looked at
+REACH, NUM_PLACES = 4.0, 33  # of logarithms of spreads, to either side, at which a scale is looked at first
+MAX_LOOKS, FEWEST_PLACES = (
+    7,
+    4,
+)  # each twice as far or much nearer; places at which the density is a tenth of the largest, or more
+DEEP = 12.0  # nats below the largest density: what lies beyond has a mass of 1e-5
+FAR = 2.0  # times the distance of a fit's draws from its centre
+MOST_EACH = 40  # gradients that a search may cost, by coordinate
+NODES_REACH, NUM_NODES = 2.3, 7  # standard deviations of a given coordinate: nodes at 0, .7, 1.5 and 2.9 to either side
 EXACT, NUM_CHECKED = 1e-5, 4  # of scores of unit size, and points where they are looked at
 LEFT = 0.1  # unexplained share of the scores of what a map moves, from which on it is learned again where it has led
 
 
-class _Counted:
-    """Scores of a target, and what they have cost."""
+class _TooDear(Exception):
+    """Ends the search for terms."""
 
-    def __init__(self, target: AbstractTarget):
-        self.target, self.cost = target, Cost()
+
+class _Counted:
+    """Scores of a target, and what they have cost: `most` gradients, or it raises `_TooDear`."""
+
+    def __init__(self, target: AbstractTarget, most: float | int = np.inf):
+        self.target, self.most, self.cost = target, most, Cost()
 
     def __call__(self, x: Float[np.ndarray, "n dim"]) -> Float[np.ndarray, "n dim"]:
         return self.evaluated(x).score
 
-    def evaluated(self, x: Float[np.ndarray, "n dim"], along: BorderedMap | None = None) -> Evaluations:
+    def evaluated(self, x: Float[np.ndarray, "n dim"], along: BorderedMap | NodedMap | None = None) -> Evaluations:
+        if self.cost.gradients + len(x) > self.most:
+            raise _TooDear
         self.cost = self.cost + Cost(len(x), idle_lanes(len(x)))
         return evaluate(self.target if along is None else mapped(self.target, along), x)
 
 
 class _Round(NamedTuple):
-    """What is known before a map is made: terms, the size of a step, and points for what the terms leave."""
+    """What is known before a map is made: terms at one or several values of what they are given, the size of a step, and points for
+    what they leave.
+    """
 
-    found: Terms
+    nodes: tuple[Terms, ...]
     unit: Float[np.ndarray, " dim"]
     points: Evaluations
 
@@ -49,83 +75,152 @@ class _Round(NamedTuple):
 def along_hierarchy(key: Key, target, linear: FitResult, algorithm, callback) -> tuple[FitResult, Cost]:
     """The fit along the map of what `found_terms` finds, where scales are free enough to matter, or `linear`; and what it costs.
 
-    Where all is told exactly the map is kept unless its fit is judged worse: a linear fit sees nothing of the necks that terms have. Where
-    some is only given other coordinates, its ELBO must say so too.
+    Where no term is given a coordinate the map is kept unless its fit is judged worse: a linear fit sees nothing of the necks that terms
+    have. Where some are, its ELBO must say so too.
     """
     if not wants_tails(linear) or len(linear.names) > MAX_DIM:
         return linear, Cost()
-    score = _Counted(target)
-    try:
-        with np.errstate(all="ignore"):
-            best, is_exact, spent = _best(key, score, linear, algorithm, callback)
-    except (ModelError, np.linalg.LinAlgError):
-        return linear, score.cost
+    score = _Counted(target, MOST_EACH * len(linear.names) + allowance(linear))
+    with np.errstate(all="ignore"):
+        best, is_given, spent = _best(key, score, linear, algorithm, callback)
     cost = score.cost + spent
     if best is None or RANK.index(best.verdict) < RANK.index(linear.verdict):
         return linear, cost
-    return (best if is_exact or gains(best, linear) else linear), cost
+    return (best if not is_given or gains(best, linear) else linear), cost
 
 
 def _best(key: Key, score: _Counted, linear: FitResult, algorithm, callback) -> tuple[FitResult | None, bool, Cost]:
-    """The better fit of the rounds, if any; whether all terms are exact; and what the fits cost."""
-    best, cost = None, Cost()
-    known = _first(fold_key(key, 0), score, linear)
+    """The better fit of the rounds, if any; whether terms are given a coordinate; and what the fits cost.
+
+    A round that the model ends, or Ctrl-C, ends the search.
+    """
+    best, is_given, cost, made, known = None, False, Cost(), None, None
     for number in range(MAX_ROUNDS):
-        along = hierarchical_map(known.found, known.points) if known is not None else None
-        start = _start(score, along, known.unit) if known is not None and along is not None else None
-        if known is None or along is None or start is None:
+        own = fold_key(key, number)
+        try:
+            known = _known(own, score, linear, known, made)
+            along = hierarchical_map(known.nodes, known.points) if known is not None else None
+            start = _start(score, along, known.unit) if known is not None and along is not None else None
+            if known is None or along is None or start is None:
+                break
+            is_plain = _is_exact(own, score, along, start)
+        except (ModelError, np.linalg.LinAlgError, KeyboardInterrupt, _TooDear):
             break
-        own = fold_key(key, number + 1)
-        if _is_exact(own, score, along, start):
+        if is_plain:
             made, spent = fitted_rest(own, score.target, along, algorithm, callback, linear)
         else:
             made, spent = begun(own, score.target, (along, start), linear, algorithm, callback)
         cost = cost + spent
-        if made is None or made.status not in FINISHED or made.elbo is None or made.draws is None:
+        if made is None or not _is_usable(made, along):
             break
-        if best is None or best.elbo is None or made.elbo.value > best.elbo.value:
-            best = made
-        if number + 1 == MAX_ROUNDS or not _leaves(made, along):
+        if best is None or _elbo(made) > _elbo(best):
+            best, is_given = made, bool(known.nodes[0].given)
+        if not _leaves(made, along):
             break
-        known = _again(fold_key(key, MAX_ROUNDS + number + 1), score, known, along.place(made.draws.x))
-    return best, known is not None and not known.found.given, cost
+    return best, is_given, cost
+
+
+def _elbo(fit: FitResult) -> float:
+    assert fit.elbo is not None
+    return fit.elbo.value
+
+
+def _is_usable(fit: FitResult, along: BorderedMap | NodedMap) -> bool:
+    """Whether a fit came to an end, and the map holds twice as far from its centre as its draws are."""
+    if fit.status not in FINISHED or fit.elbo is None or fit.draws is None or fit.gaussian is None:
+        return False
+    mean = np.asarray(fit.gaussian.mean)
+    return bool(np.all(along.is_sound(mean + FAR * (fit.draws.x - mean))))
+
+
+def _known(
+    key: Key, score: _Counted, linear: FitResult, before: _Round | None, made: FitResult | None
+) -> _Round | None:
+    """What is known around the linear fit; or, in a second round, where the map has led."""
+    if before is None or made is None or made.map is None or made.draws is None:
+        return _first(key, score, linear)
+    return _again(key, score, before, np.asarray(made.map.place(made.draws.x)))
 
 
 def _first(key: Key, score: _Counted, linear: FitResult) -> _Round | None:
     assert linear.gaussian is not None and linear.draws is not None
     unit = np.sqrt(np.asarray(linear.gaussian.metric.diagonal()))
-    found = found_terms(score, np.asarray(linear.gaussian.mean), unit, host_generator(key))
-    return None if found is None else _Round(found, unit, linear.draws)
+    return _anew(key, score, np.asarray(linear.gaussian.mean), unit, linear.draws)
+
+
+def _anew(key: Key, score: _Counted, center, unit: Float[np.ndarray, " dim"], points: Evaluations) -> _Round | None:
+    """Terms, at several values of a coordinate if they are given one."""
+    found = found_terms(score, center, unit, host_generator(key))
+    if found is None:
+        return None
+    if len(found.given) != 1:
+        return _Round((found,), unit, points)
+    (given,) = found.given
+    values = node_values(center[given], NODES_REACH * unit[given], NUM_NODES)
+    return _Round(tuple(given_other(score, found, unit, values)), unit, points)
 
 
 def _again(key: Key, score: _Counted, known: _Round, x: Float[np.ndarray, "n dim"]) -> _Round | None:
     """Where the map has led: exact terms are known there, others are looked for anew."""
     center, unit, points = x.mean(0), x.std(0), score.evaluated(x)
-    if known.found.given:
-        found = found_terms(score, center, unit, host_generator(key))
-        return None if found is None else _Round(found, unit, points)
-    return _Round(with_rest(score, known.found.moved_to(center), unit), unit, points)
+    found = known.nodes[0]
+    if found.given:
+        return _anew(key, score, center, unit, points)
+    return _Round((with_rest(score, found.moved_to(center), unit),), unit, points)
 
 
-def _start(score: _Counted, along: BorderedMap, unit: Float[np.ndarray, " dim"]) -> Gaussian | None:
-    """Where a fit along the map begins; None where no scale moves the logarithms of the spreads of what it scales by `LOOSE`.
-
-    With all that the map moves at its centre, the density along a scale is the marginal one, as far as the map is exact.
+def _start(score: _Counted, along: BorderedMap | NodedMap, unit: Float[np.ndarray, " dim"]) -> Gaussian | None:
+    """Where a fit along the map begins; None where no scale moves the logarithms of the spreads of what it scales by `LOOSE`, or the map
+    ends before the posterior does.
     """
     mean, deviation = np.array(along.center), np.array(unit)
     mean[along.moved], deviation[along.moved] = 0.0, 1.0
-    steps, is_loose = np.linspace(-REACH, REACH, NUM_PLACES), False
+    is_loose = False
     for row, j in enumerate(np.asarray(along.scales)):
-        u = np.tile(mean, (NUM_PLACES, 1))
-        u[:, j] = along.center[j] + steps * 2.0 / np.max(np.abs(along.exponents[:, row]))
-        density = score.evaluated(u, along).log_density
-        density = np.where(np.isfinite(density), density, -np.inf)
-        if not np.any(np.isfinite(density)):
+        reach = REACH * 2.0 / np.max(np.abs(along.exponents[:, row]))
+        found = _along_scale(score, along, mean, int(j), float(reach))
+        if found is None:
             return None
-        weight = np.exp(density - density.max())
+        u, weight = found
         mean[j], deviation[j] = _moments(u[:, j], weight)
         is_loose = is_loose or np.mean(_moments(along.log_spreads(u), weight)[1]) > LOOSE
     return Gaussian(mean, DiagonalMetric(deviation)) if is_loose else None
+
+
+def _along_scale(
+    score: _Counted, along: BorderedMap | NodedMap, mean, j: int, reach: float
+) -> tuple[Float[np.ndarray, "n dim"], Float[np.ndarray, " n"]] | None:
+    """Places along a scale and the target's density there, at a distance that shows it; None where the map ends before the density does.
+
+    With all that the map moves at its centre, the density along a scale is the marginal one, as far as the map is exact.
+    """
+    middle = float(mean[j])
+    for _ in range(MAX_LOOKS):
+        u = np.tile(mean, (NUM_PLACES, 1))
+        u[:, j] = middle + np.linspace(-reach, reach, NUM_PLACES)
+        is_sound, density = along.is_sound(u), score.evaluated(u, along).log_density
+        density = np.where(np.isfinite(density) & is_sound, density, -np.inf)
+        best = int(np.argmax(density))
+        if not np.isfinite(density[best]):
+            return None
+        sound = _around(is_sound, best)
+        edges = [i for i, end in ((sound[0], 0), (sound[-1], NUM_PLACES - 1)) if i != end]
+        if any(density[i] > density[best] - DEEP for i in edges):
+            return None
+        weight = np.exp(density - density[best])
+        if max(density[0], density[-1]) > density[best] - DEEP:
+            middle, reach = float(u[best, j]), 2.0 * reach
+        elif np.sum(weight > 0.1) < FEWEST_PLACES:
+            middle, reach = float(u[best, j]), 2.0 * (2.0 * reach / (NUM_PLACES - 1))
+        else:
+            return u, weight
+    return None
+
+
+def _around(mask: Bool[np.ndarray, " n"], i: int) -> Int[np.ndarray, " m"]:
+    """Places of the run of true ones that i is in."""
+    false = np.flatnonzero(~mask)
+    return np.arange(max(false[false < i], default=-1) + 1, min(false[false > i], default=len(mask)))
 
 
 def _moments(values: np.ndarray, weight: Float[np.ndarray, " n"]):
@@ -134,14 +229,14 @@ def _moments(values: np.ndarray, weight: Float[np.ndarray, " n"]):
     return mean, np.sqrt(np.average((values - mean) ** 2, axis=0, weights=weight))
 
 
-def _is_exact(key: Key, score: _Counted, along: BorderedMap, start: Gaussian) -> bool:
+def _is_exact(key: Key, score: _Counted, along: BorderedMap | NodedMap, start: Gaussian) -> bool:
     """Whether what is moved is a standard Gaussian given the rest, at a few points."""
     u = start.sample(host_generator(key), NUM_CHECKED)
     pulled = score.evaluated(u, along).score[:, along.moved]
     return bool(np.all(np.abs(pulled + u[:, along.moved]) < EXACT))
 
 
-def _leaves(fit: FitResult, along: BorderedMap) -> bool:
+def _leaves(fit: FitResult, along: BorderedMap | NodedMap) -> bool:
     """Whether the scores of what a map moves are not those of a Gaussian."""
     assert fit.gaussian is not None and fit.draws is not None
     residuals = fits.coordinate_residuals(fit.gaussian, fit.draws).mean(0)

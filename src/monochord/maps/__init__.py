@@ -12,6 +12,7 @@ from monochord.maps._conditional import ConditionalMap
 from monochord.maps._elliptical import radial_map
 from monochord.maps._hierarchical import hierarchical_map
 from monochord.maps._learn import Parents, couplings, learned_map
+from monochord.maps._noded import NodedMap, node_values
 from monochord.maps._products import product_map, product_parents
 from monochord.maps._radial import RadialMap
 from monochord.maps._scaled import ScaledMap
@@ -19,7 +20,7 @@ from monochord.maps._slice import SliceTarget
 from monochord.maps._tail import TailMap
 from monochord.maps._tail_fit import tail_map
 from monochord.maps._target import MappedTarget, mapped
-from monochord.maps._terms import Term, Terms, found_terms, with_rest
+from monochord.maps._terms import Term, Terms, found_terms, given_other, with_rest
 from monochord.maps._turning import Turning, turning_drivers
 
 __all__ = [
@@ -29,6 +30,7 @@ __all__ = [
     "CholeskyMap",
     "ConditionalMap",
     "MappedTarget",
+    "NodedMap",
     "Parents",
     "RadialMap",
     "ScaledMap",
@@ -43,11 +45,13 @@ __all__ = [
     "cholesky_map",
     "couplings",
     "found_terms",
+    "given_other",
     "hierarchical_map",
     "learned_map",
     "map_arrays",
     "map_from_arrays",
     "mapped",
+    "node_values",
     "product_map",
     "product_parents",
     "radial_map",

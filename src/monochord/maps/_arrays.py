@@ -10,6 +10,7 @@ from monochord.maps._block import BlockMap
 from monochord.maps._bordered import BorderedMap
 from monochord.maps._cholesky import CholeskyMap
 from monochord.maps._conditional import ConditionalMap
+from monochord.maps._noded import NodedMap
 from monochord.maps._radial import RadialMap
 from monochord.maps._scaled import ScaledMap
 from monochord.maps._tail import FIELDS as TAIL_FIELDS
@@ -22,7 +23,7 @@ METRIC = "metric_"
 
 def map_arrays(along: AbstractMap) -> dict[str, np.ndarray]:
     """All that a map holds, by name, for a file. **Raises** `TypeError` for a map of another class."""
-    if isinstance(along, ConditionalMap | BlockMap | BorderedMap | CholeskyMap | ScaledMap):
+    if isinstance(along, ConditionalMap | BlockMap | BorderedMap | NodedMap | CholeskyMap | ScaledMap):
         return {field.name: np.asarray(getattr(along, field.name)) for field in dataclasses.fields(along)}
     if isinstance(along, RadialMap):
         _, parts = metric_arrays(along.metric)
@@ -31,7 +32,7 @@ def map_arrays(along: AbstractMap) -> dict[str, np.ndarray]:
     if isinstance(along, TailMap):
         return {name: np.asarray(getattr(along, name), np.float64) for name in TAIL_FIELDS}
     raise TypeError(
-        f"a {type(along).__name__} has no stored form. Only `ConditionalMap`, `BlockMap`, `BorderedMap`, `CholeskyMap`, `RadialMap`, `ScaledMap` and `TailMap` have one."
+        f"a {type(along).__name__} has no stored form. Only `ConditionalMap`, `BlockMap`, `BorderedMap`, `NodedMap`, `CholeskyMap`, `RadialMap`, `ScaledMap` and `TailMap` have one."
     )
 
 
@@ -39,6 +40,8 @@ def map_from_arrays(arrays: Mapping[str, np.ndarray]) -> AbstractMap:
     """The map that `map_arrays` described; its class and that of its metric are told by the names."""
     if "ties" in arrays:
         return CholeskyMap(**arrays)
+    if "reach" in arrays and "border" in arrays:
+        return NodedMap(**arrays)
     if "border" in arrays:
         return BorderedMap(**arrays)
     if "members" in arrays:

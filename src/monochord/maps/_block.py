@@ -116,7 +116,10 @@ def _factor(precision):
     """Lower Cholesky factors of many small matrices."""
     width = precision.shape[-1]
     if isinstance(precision, np.ndarray):
-        return np.linalg.cholesky(precision)
+        try:
+            return np.linalg.cholesky(precision)
+        except np.linalg.LinAlgError:  # of one of them: the others count
+            return np.asarray(jnp.linalg.cholesky(precision))
     if width > UNROLLED:
         return jnp.linalg.cholesky(precision)
     entries: dict[tuple[int, int], Array] = {}

@@ -17,11 +17,14 @@ from typing import final
 import jax.numpy as jnp
 import jax.scipy.linalg
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 
 from monochord.arrays import Array
 from monochord.maps._base import AbstractMap
 from monochord.maps._block import _factor, _padded, _solved, _solved_turned
+
+LIFT = 64.0  # of rounding, that precisions are made larger by: it decides then on no sign
+SOUND = 1e-13  # of a precision, that must be left for its sign to be known
 
 
 @final
@@ -62,32 +65,37 @@ class BorderedMap(AbstractMap):
         return np.setdiff1d(np.arange(self.dim), self.moved)
 
     def forward(self, u: Float[Array, " dim"]) -> tuple[Float[Array, " dim"], Float[Array, ""]]:
+        x, in_blocks, in_border = self.with_slopes(u)
+        return x, jnp.sum(jnp.log(in_blocks)) + jnp.sum(jnp.log(in_border))
+
+    def with_slopes(self, u: Float[Array, " dim"]):
+        """X, and its slopes ∂x_i/∂u_i of coordinates in blocks and in the border: the Jacobian is triangular in an order of these."""
         u = jnp.asarray(u)
-        factor, turned, moved, own, pulled = self._moments(u)
+        factor, turned, moved, own, pulled = self.moments(u)
         z_border = _back(own, u[self.border] + pulled)
         inner = u.at[self.members].get(mode="fill", fill_value=0.0)
         z = _solved_turned(factor, inner + moved - turned @ z_border)
         center = jnp.asarray(self.center).at[self.members].get(mode="fill", fill_value=0.0)
         x = u.at[self.members].set(center + z, mode="drop")
         x = x.at[self.border].set(jnp.asarray(self.center)[self.border] + z_border)
-        return x, -_log_diagonal(factor) - _log_diagonal(own)
+        return x, 1.0 / jnp.diagonal(factor, axis1=-2, axis2=-1), 1.0 / jnp.diagonal(own, axis1=-2, axis2=-1)
 
     def place(self, u: Float[np.ndarray, "*batch dim"]) -> Float[np.ndarray, "*batch dim"]:
         u = np.asarray(u)
-        factor, turned, moved, own, pulled = self._moments(u)
+        factor, turned, moved, own, pulled = self.moments(u)
         z_border = _back(own, u[..., self.border] + pulled)
         inner = _padded(u, 0.0)[..., self.members] + moved - np.einsum("...bij,...j->...bi", turned, z_border)
-        return self._put(
+        return self.put(
             u, self._center() + _solved_turned(factor, inner), np.asarray(self.center)[self.border] + z_border
         )
 
     def inverse(self, x: Float[np.ndarray, "*batch dim"]) -> Float[np.ndarray, "*batch dim"]:
         x = np.asarray(x)
-        factor, turned, moved, own, pulled = self._moments(x)
+        factor, turned, moved, own, pulled = self.moments(x)
         z_border = x[..., self.border] - np.asarray(self.center)[self.border]
-        z = _padded(x, 0.0)[..., self.members] - self._center()
+        z = self.gathered(x)
         inner = np.einsum("...ij,...i->...j", factor, z) - moved + np.einsum("...bij,...j->...bi", turned, z_border)
-        return self._put(x, inner, np.einsum("...ij,...i->...j", own, z_border) - pulled)
+        return self.put(x, inner, np.einsum("...ij,...i->...j", own, z_border) - pulled)
 
     def log_spreads(self, x: Float[np.ndarray, "n dim"]) -> Float[np.ndarray, "n moved"]:
         """Logarithms of the standard deviations given all else, of what is moved, in blocks and then in the border."""
@@ -96,14 +104,30 @@ class BorderedMap(AbstractMap):
         border = np.einsum("nk,kii->ni", weight, np.asarray(self.border_precision))
         return -0.5 * np.log(np.concatenate([inside, border], axis=1))
 
+    def is_sound(self, x: Float[np.ndarray, "n dim"]) -> Bool[np.ndarray, " n"]:
+        """Whether the precision is positive, and more than rounding left of it once what others explain is taken off."""
+        factor, _, _, own, _ = self.moments(x)
+        weight = self._weight(x)
+        whole = (
+            np.einsum("nk,kbii->nbi", weight, np.asarray(self.precision)).reshape(len(x), -1),
+            np.einsum("nk,kii->ni", weight, np.asarray(self.border_precision)),
+        )
+        pivots = (np.diagonal(one, axis1=-2, axis2=-1).reshape(len(x), -1) ** 2 for one in (factor, own))
+        return np.all([np.all(part > SOUND * all_, axis=1) for part, all_ in zip(pivots, whole, strict=True)], axis=0)
+
     def named(self, names: tuple[str, ...]) -> str:
         shown = ", ".join(f"`{names[j]}`" for j in np.asarray(self.scales))
-        return f"{self.num_moved} coordinates given jointly, as a Gaussian prior and a Gaussian likelihood would have it, by {shown}"
+        return f"{self.num_moved} coordinates standardised given {shown}: non-centred where scales are small, centred where they are large"
 
     def _center(self):
         return _padded(np.asarray(self.center), 0.0)[self.members]
 
-    def _put(self, whole, inner, border):
+    def gathered(self, x: Float[np.ndarray, "*batch dim"]) -> Float[np.ndarray, "*batch blocks width"]:
+        """The coordinates of blocks, less the centre."""
+        return _padded(x, 0.0)[..., self.members] - self._center()
+
+    def put(self, whole, inner, border):
+        """`whole` with other values of what is in blocks and in the border."""
         padded = _padded(whole, 0.0)
         padded[..., self.members] = inner
         padded[..., self.border] = border
@@ -114,7 +138,7 @@ class BorderedMap(AbstractMap):
         moved = x[..., self.scales] - xp.asarray(self.center)[self.scales]
         return xp.exp(-moved @ xp.asarray(self.exponents).T)
 
-    def _moments(self, x):
+    def moments(self, x):
         """C, A, g, L and L⁻¹(r_border − Aᵀg)."""
         xp = np if isinstance(x, np.ndarray) else jnp
         weight = self._weight(x)
@@ -122,13 +146,18 @@ class BorderedMap(AbstractMap):
         def weighed(part):
             return xp.tensordot(weight, part, axes=1)
 
-        factor = _factor(weighed(self.precision))
+        factor = _factor(_lifted(weighed(self.precision)))
         pull = _solved(factor, weighed(self.pull))
         turned = _solved_columns(factor, weighed(self.coupling))
-        own = weighed(self.border_precision) - xp.einsum("...bij,...bik->...jk", turned, turned)
+        own = _lifted(weighed(self.border_precision)) - xp.einsum("...bij,...bik->...jk", turned, turned)
         left = weighed(self.border_pull) - xp.einsum("...bij,...bi->...j", turned, pull)
         lower = _factor(own) if own.shape[-1] else own
         return factor, turned, pull, lower, _solved(lower, left) if own.shape[-1] else left
+
+
+def _lifted(precision):
+    width = precision.shape[-1]
+    return precision * (1.0 + LIFT * float(jnp.finfo(precision.dtype).eps) * np.eye(width, dtype=precision.dtype))
 
 
 def _solved_columns(factor, right):
@@ -144,7 +173,3 @@ def _solved_columns(factor, right):
 
 def _back(own, right):
     return _solved_turned(own, right) if own.shape[-1] else right
-
-
-def _log_diagonal(factor):
-    return jnp.sum(jnp.log(jnp.diagonal(factor, axis1=-2, axis2=-1)))

@@ -85,6 +85,15 @@ def joint_forms(score: Score, at, unit, scales: dict[int, Sequence]) -> list[For
     return found
 
 
+def fields_at(score: Score, at, unit, exponents: list[Exponents], members) -> list[Form]:
+    """The fields of known terms at another place, of `members`."""
+    offsets = _offsets(exponents, unit)
+    basis = np.concatenate([np.ones((len(offsets), 1)), weights(exponents, offsets)], axis=1)
+    fields = -np.linalg.solve(basis, score(at + offsets))[1:]
+    fields[:, np.setdiff1d(np.arange(len(at)), members)] = 0.0
+    return [Form(own, field) for own, field in zip(exponents, fields, strict=True)]
+
+
 def _coupled(score: Score, at, unit, scales: dict[int, Sequence]) -> list[list[int]]:
     """Sets of scales that change each other's effect on what is no scale."""
     names = sorted(scales)

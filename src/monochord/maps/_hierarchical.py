@@ -4,32 +4,61 @@ What the terms leave of the precision is measured around a point and held consta
 chosen so that factorisations cost little: what many lean on goes into the border, and what cuts long chains.
 """
 
-import numpy as np
-from jaxtyping import Bool, Float
+from collections.abc import Sequence
 
-from monochord.maps._additive import _clipped, _components
+import numpy as np
+from jaxtyping import Float
+
+from monochord.maps._additive import _clipped
 from monochord.maps._bordered import BorderedMap
+from monochord.maps._noded import NodedMap
+from monochord.maps._split import split_blocks
 from monochord.maps._terms import Terms
 from monochord.targets import Evaluations
 
-DEAREST = 100**3  # multiplications of the factorisations: dense ones of that width cost half a millisecond a gradient
-LINKED = 0.03  # partial correlation from which on two coordinates are of one block
-THIN = 0.15  # of a block: more of it do not cut it in two
 FLOOR = 1e-9  # of a precision, left everywhere
 
 
-def hierarchical_map(found: Terms, points: Evaluations) -> BorderedMap | None:
-    """The map, what the terms leave of the score taken from `points`; None where no blocks are narrow enough."""
-    members, scales = found.members, np.array(found.scales)
+def hierarchical_map(nodes: Sequence[Terms], points: Evaluations) -> BorderedMap | NodedMap | None:
+    """The map, what the terms leave of the score taken from `points`; None where no blocks are narrow enough.
+
+    Of one set of terms, or of sets that differ in one coordinate they are given, in equal steps.
+    """
+    found = nodes[len(nodes) // 2]
+    members, given = found.members, found.given[0] if len(nodes) > 1 else None
     rest = _clipped(found.rest[np.ix_(members, members)])
-    prior = np.stack([term.precision[np.ix_(members, members)] for term in found.terms])
-    total = rest + prior.sum(0)
+    priors = [np.stack([term.precision[np.ix_(members, members)] for term in node.terms]) for node in nodes]
+    total = rest + priors[len(nodes) // 2].sum(0)
     rest = rest + FLOOR * np.diag(np.diag(total))
-    split = _split(total, np.any(prior != 0, axis=0))
+    split = split_blocks(total, np.any([prior != 0 for prior in priors], axis=(0, 1)))
     if split is None:
         return None
-    border, blocks = split
-    left = _left(found, points, members, rest)
+    rest = _kept(rest, *split)
+    left = _left(nodes, given, points, members, rest)
+    maps = [_one(node, prior, rest, left, split) for node, prior in zip(nodes, priors, strict=True)]
+    made = maps[0] if given is None else NodedMap.of(given, _reach([node.at[given] for node in nodes]), maps)
+    return made if np.all(made.is_sound(points.x)) else None
+
+
+def _kept(rest: Float[np.ndarray, "n n"], border: list[int], blocks: list[list[int]]) -> Float[np.ndarray, "n n"]:
+    """`rest` without what couples two blocks; and blocks to the border, where it would not be positive otherwise."""
+    block = np.full(len(rest), -1)
+    for number, own in enumerate(blocks):
+        block[own] = number
+    same = block[:, None] == block
+    touching = np.where(same | (block < 0) | (block[:, None] < 0), rest, 0.0)
+    is_positive = np.linalg.eigvalsh(touching)[0] > -FLOOR * np.max(np.diag(rest), initial=0.0)
+    return touching if is_positive else np.where(same, rest, 0.0)
+
+
+def _reach(values: list[float]) -> float:
+    """What makes them `node_values`."""
+    return float((values[-1] - values[0]) / (2.0 * np.arctanh(1.0 - 1.0 / len(values))))
+
+
+def _one(found: Terms, prior, rest, left, split: tuple[list[int], list[list[int]]]) -> BorderedMap:
+    """The map of one set of terms, with `rest` and `left` of what they leave."""
+    members, scales, (border, blocks) = found.members, np.array(found.scales), split
     exponents = np.zeros((1 + len(found.terms), len(scales)))
     for row, term in enumerate(found.terms, start=1):
         for j, c in term.exponents.items():
@@ -43,7 +72,7 @@ def hierarchical_map(found: Terms, points: Evaluations) -> BorderedMap | None:
     wide = np.pad(precisions, ((0, 0), (0, 1), (0, 1)))
     precision = wide[:, padded[:, :, None], padded[:, None, :]]
     precision[0] += np.eye(width) * (padded == len(members))[:, :, None]
-    made = BorderedMap(
+    return BorderedMap(
         members=at,
         border=members[border].astype(int),
         scales=scales,
@@ -55,81 +84,20 @@ def hierarchical_map(found: Terms, points: Evaluations) -> BorderedMap | None:
         pull=np.pad(pulls, ((0, 0), (0, 1)))[:, padded],
         border_pull=pulls[:, border],
     )
-    return made if _is_sound(made, points) else None
 
 
-def _is_sound(made: BorderedMap, points: Evaluations) -> bool:
-    """Whether precisions are positive at all points."""
-    try:
-        return bool(np.all(np.isfinite(made.inverse(points.x))))
-    except np.linalg.LinAlgError:
-        return False
+def _left(
+    nodes: Sequence[Terms], given: int | None, points: Evaluations, members, rest
+) -> Float[np.ndarray, " members"]:
+    """What is left of the score of members at the point looked at, were it linear in them as `rest` says, on average over points.
 
-
-def _left(found: Terms, points: Evaluations, members, rest) -> Float[np.ndarray, " members"]:
-    """What is left of the score of members at the point looked at, were it linear in them as `rest` says, on average over points."""
+    The terms at a point are those of the node nearest to it.
+    """
     usable = points.take(np.flatnonzero(points.finite()))
-    score = usable.score[:, members] + found.fields(usable.x).sum(0)[:, members]
-    return np.mean(score + (usable.x - found.at)[:, members] @ rest, axis=0)
-
-
-def _split(
-    precision: Float[np.ndarray, "n n"], linked: Bool[np.ndarray, "n n"]
-) -> tuple[list[int], list[list[int]]] | None:
-    """Border and blocks: by all correlations, or by the terms alone where those leave too wide ones."""
-    size = np.sqrt(np.diag(precision))
-    correlated = linked | (np.abs(precision / np.outer(size, size)) > LINKED)
-    for graph in (correlated, linked):
-        border, blocks = _cut(graph & ~np.eye(len(graph), dtype=bool))
-        if _price(border, blocks) <= DEAREST:
-            return border, blocks
-    return None
-
-
-def _price(border, blocks) -> int:
-    """Multiplications of the factorisations."""
-    return len(border) ** 3 + sum(len(b) ** 3 + len(b) ** 2 * len(border) + len(b) * len(border) ** 2 for b in blocks)
-
-
-def _cut(graph: Bool[np.ndarray, "n n"]) -> tuple[list[int], list[list[int]]]:
-    """Coordinates are moved to the border while that makes factorisations cheaper: what most lean on, or what cuts in two."""
-    border: list[int] = []
-    blocks = _components(graph, list(range(len(graph))))
-    while True:
-        widest = max(blocks, key=len)
-        best = None
-        for out in (_hub(graph, widest), _middle(graph, widest)):
-            if len(out) > max(1, THIN * len(widest)):
-                continue
-            left = [i for i in range(len(graph)) if i not in border and i not in out]
-            tried = ([*border, *out], _components(graph, left))
-            if left and (best is None or _price(*tried) < _price(*best)):
-                best = tried
-        if best is None or _price(*best) >= _price(border, blocks):
-            return border, blocks
-        border, blocks = best
-
-
-def _hub(graph, block: list[int]) -> list[int]:
-    return [max(block, key=lambda i: int(graph[i, block].sum()))]
-
-
-def _middle(graph, block: list[int]) -> list[int]:
-    """Those halfway between two ends."""
-    levels = _levels(graph, block, _levels(graph, block, [block[0]])[-1][:1])
-    reached, half = 0, len(block) / 2.0
-    for level in levels:
-        reached += len(level)
-        if reached >= half:
-            return level
-    return levels[-1]
-
-
-def _levels(graph, block: list[int], first: list[int]) -> list[list[int]]:
-    levels, seen = [first], set(first)
-    while True:
-        following = sorted({j for i in levels[-1] for j in block if graph[i, j]} - seen)
-        if not following:
-            return levels
-        levels.append(following)
-        seen |= set(following)
+    x, at = usable.x, nodes[0].at
+    fields = np.stack([node.fields(x).sum(0) for node in nodes])
+    nearest = np.zeros(len(x), int)
+    if given is not None:
+        nearest = np.argmin(np.abs(x[:, given, None] - [node.at[given] for node in nodes]), axis=1)
+    score = (usable.score + fields[nearest, np.arange(len(x))])[:, members]
+    return np.mean(score + (x - at)[:, members] @ rest, axis=0)

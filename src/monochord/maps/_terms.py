@@ -20,6 +20,7 @@ from monochord.maps._forms import (
     Exponents,
     Form,
     columns,
+    fields_at,
     joint_forms,
     step,
     straight,
@@ -84,14 +85,13 @@ def found_terms(
     score: Score, center: Float[np.ndarray, " dim"], unit: Float[np.ndarray, " dim"], rng: np.random.Generator
 ) -> Terms | None:
     """The terms of the target of `score` near `center`, looked at in steps of `unit`; None where there are none."""
-    at, unit = center + OFF * unit * rng.standard_normal(len(center)), unit.copy()
+    at = center + OFF * unit * rng.standard_normal(len(center))
     scales = sequences(score, at, unit)
     if len(scales) > MAX_SCALES:
         scales = straight(score, at, unit, scales, rng)
     if not 1 <= len(scales) <= MAX_SCALES:
         return None
-    for j, one in scales.items():
-        unit[j] = STEP / np.max(np.abs(one.exponents))
+    unit = _with_steps(unit, [{j: float(c)} for j, one in scales.items() for c in one.exponents])
     forms = joint_forms(score, at, unit, scales)
     if not forms:
         return None
@@ -104,6 +104,14 @@ def found_terms(
     return dataclasses.replace(found, rest=rest)
 
 
+def _with_steps(unit: Float[np.ndarray, " dim"], exponents: list[Exponents]) -> Float[np.ndarray, " dim"]:
+    """`unit` with such steps of scales as tell exponents apart."""
+    unit = unit.copy()
+    for j in {j for own in exponents for j in own}:
+        unit[j] = STEP / max(abs(own.get(j, 0.0)) for own in exponents)
+    return unit
+
+
 def with_rest(score: Score, found: Terms, unit: Float[np.ndarray, " dim"]) -> Terms:
     """The terms with what they leave of the precision at their place, by differences of two steps of each member."""
     members = found.members
@@ -113,6 +121,25 @@ def with_rest(score: Score, found: Terms, unit: Float[np.ndarray, " dim"]) -> Te
     rest = np.zeros_like(found.rest)
     rest[own] = (curvature + curvature.T) / 2.0 - sum(term.precision[own] for term in found.terms)
     return dataclasses.replace(found, rest=rest)
+
+
+def given_other(
+    score: Score, found: Terms, unit: Float[np.ndarray, " dim"], values: Float[np.ndarray, " nodes"]
+) -> list[Terms]:
+    """The same terms given other values of the one coordinate that they are given: precisions and fields are measured anew."""
+    (given,), exponents, nodes = found.given, [term.exponents for term in found.terms], []
+    unit = _with_steps(unit, exponents)
+    for value in values:
+        at = found.at.copy()
+        at[given] = value
+        forms = fields_at(score, at, unit, exponents, found.members)
+        measured = columns(score, at, unit, forms, set(found.scales))
+        terms = tuple(
+            Term(form.exponents, np.where(term.precision != 0, (matrix + matrix.T) / 2.0, 0.0), form.field)
+            for term, form, matrix in zip(found.terms, forms, measured.matrices, strict=True)
+        )
+        nodes.append(dataclasses.replace(found, at=at, terms=terms))
+    return nodes
 
 
 def _cleaned(at, forms: list[Form], measured: Columns, unit) -> Terms:
