@@ -29,6 +29,7 @@ from monochord.targets import AbstractTarget, Evaluations, evaluate, idle_lanes
 
 MAX_DIM = 1000
 LOOSE = 0.1  # standard deviation of the logarithm of a spread, as its scale moves through the posterior
+SCALED = 0.1  # of the largest of these, from which on a coordinate counts as scaled by it
 REACH, NUM_PLACES = 4.0, 33  # of logarithms of spreads, to either side, at which a scale is looked at first
 MAX_LOOKS, FEWEST_PLACES = (
     7,
@@ -75,8 +76,8 @@ class _Round(NamedTuple):
 def along_hierarchy(key: Key, target, linear: FitResult, algorithm, callback) -> tuple[FitResult, Cost]:
     """The fit along the map of what `found_terms` finds, where scales are free enough to matter, or `linear`; and what it costs.
 
-    Where no term is given a coordinate the map is kept unless its fit is judged worse: a linear fit sees nothing of the necks that terms
-    have. Where some are, its ELBO must say so too.
+    The map is kept unless its fit is judged worse: a linear fit sees nothing of the necks that terms have. Its ELBO must say so too where terms
+    are given a coordinate, or the coordinate that the linear fit explains worst is none that the map knows of.
     """
     if not wants_tails(linear) or len(linear.names) > MAX_DIM:
         return linear, Cost()
@@ -86,7 +87,14 @@ def along_hierarchy(key: Key, target, linear: FitResult, algorithm, callback) ->
     cost = score.cost + spent
     if best is None or RANK.index(best.verdict) < RANK.index(linear.verdict):
         return linear, cost
-    return (best if not is_given or gains(best, linear) else linear), cost
+    must_gain = is_given or _lies_elsewhere(linear, best)
+    return (linear if must_gain and not gains(best, linear) else best), cost
+
+
+def _lies_elsewhere(linear: FitResult, fit: FitResult) -> bool:
+    assert isinstance(fit.map, BorderedMap | NodedMap)
+    worst = linear.worst_coordinate
+    return worst is not None and linear.names.index(worst[0]) not in {*fit.map.moved, *np.asarray(fit.map.scales)}
 
 
 def _best(key: Key, score: _Counted, linear: FitResult, algorithm, callback) -> tuple[FitResult | None, bool, Cost]:
@@ -183,7 +191,8 @@ def _start(score: _Counted, along: BorderedMap | NodedMap, unit: Float[np.ndarra
             return None
         u, weight = found
         mean[j], deviation[j] = _moments(u[:, j], weight)
-        is_loose = is_loose or np.mean(_moments(along.log_spreads(u), weight)[1]) > LOOSE
+        moves = _moments(along.log_spreads(u), weight)[1]
+        is_loose = is_loose or np.mean(moves[moves > SCALED * np.max(moves)]) > LOOSE
     return Gaussian(mean, DiagonalMetric(deviation)) if is_loose else None
 
 

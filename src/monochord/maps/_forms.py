@@ -12,7 +12,8 @@ from jaxtyping import Bool, Float
 
 from monochord.maps._sequences import NOISE, Score, Sequence
 
-MAX_GRID = 243
+MAX_GRID, MAX_OFFSETS = 256, 729
+NUM_MOVED = 4  # coordinates that tell whether what a scale changes is linear in them
 CONSISTENT = 1e-4  # of the largest entry of a field: columns on two sides, and other points
 CLEAN = 1e-6  # of the largest entry of a field or matrix
 STEPS = 3  # of each scale, from which those are chosen that tell terms apart
@@ -48,16 +49,23 @@ def step(unit: Float[np.ndarray, " dim"], i: int) -> Float[np.ndarray, " dim"]:
 
 
 def straight(score: Score, at, unit, scales: dict[int, Sequence], rng: np.random.Generator) -> dict[int, Sequence]:
-    """The scales along which what changes is linear in all else; of a count's many intercepts it is not."""
-    way = unit * rng.standard_normal(len(at))
-    way[list(scales)] = 0.0
+    """The scales along which what changes is linear in most of what they touch; of the intercepts and effects of counts it is not.
+
+    A few of these are moved one at a time. Scores of other scales, and of an autoregression's coefficient, bend; most others must not.
+    """
     found = {}
     for j, one in scales.items():
-        points = at + np.array([-1.0, 0.0, 1.0])[:, None] * way
+        moved = rng.choice(one.touched, min(len(one.touched), NUM_MOVED), replace=False)
+        steps = np.array([side * step(unit, int(i)) for i in moved for side in (-1.0, 1.0)])
+        points = at + np.concatenate([np.zeros((1, len(at))), steps])
         scores = score(np.concatenate([points, points + step(unit, j)])) * unit
-        change = (scores[3:] - scores[:3])[:, [i for i in one.touched if i not in scales]]
-        off = np.abs(change[0] + change[2] - 2.0 * change[1])
-        if change.size and np.all(off < CONSISTENT * np.max(np.abs(change))):
+        change = (scores[len(points) :] - scores[: len(points)])[:, one.touched]
+        change = (change[1:] - change[0]).reshape(len(moved), 2, -1)
+        size = np.max(np.abs(change), axis=1)
+        moves = size > CLEAN * np.max(size)
+        bends = moves & (np.abs(change.sum(1)) > CONSISTENT * size)
+        is_straight = np.any(moves, axis=1) & (2 * bends.sum(1) <= moves.sum(1))
+        if 2 * is_straight.sum() >= len(moved):
             found[j] = one
     return found
 
@@ -143,8 +151,11 @@ def columns(score: Score, at, unit, forms: list[Form], scales: set[int]) -> Colu
 def _offsets(exponents: list[Exponents], unit) -> Float[np.ndarray, "one_and_terms dim"]:
     """As many steps along scales as tell the terms and a constant apart, none the first."""
     own = sorted({j for one in exponents for j in one})
-    tried = np.zeros((STEPS ** len(own), len(unit)))
-    tried[:, own] = np.array(list(itertools.product(range(STEPS), repeat=len(own)))) * unit[own]
+    steps = np.array(
+        list(itertools.product(range(STEPS), repeat=len(own)) if STEPS ** len(own) <= MAX_OFFSETS else _pairs(len(own)))
+    )
+    tried = np.zeros((len(steps), len(unit)))
+    tried[:, own] = steps * unit[own]
     left = np.concatenate([np.ones((len(tried), 1)), weights(exponents, tried)], axis=1)
     chosen = [0]
     for _ in exponents:
@@ -152,3 +163,14 @@ def _offsets(exponents: list[Exponents], unit) -> Float[np.ndarray, "one_and_ter
         left = left - np.outer(left @ way, way)
         chosen.append(int(np.argmax(np.sum(left**2, axis=1))))
     return tried[chosen]
+
+
+def _pairs(count: int) -> list[tuple[int, ...]]:
+    """Steps of two scales at most."""
+    found = {(0,) * count}
+    for i, j in itertools.product(range(count), repeat=2):
+        for own, other in itertools.product(range(STEPS), repeat=2):
+            one = [0] * count
+            one[i], one[j] = own, other
+            found.add(tuple(one))
+    return sorted(found)

@@ -19,7 +19,8 @@ TOUCHED = 1e-8  # change of a score, over the largest score
 HOLDS = 1e-6  # of the largest change of one score in a sequence
 NOISE = 1e-10  # of a score
 SPEEDS = (0.005, 20.0)  # size of c δ
-FEWEST = 3  # scores that a scale changes
+FEWEST = 3  # scores that change in sequences of two ratios
+FORETOLD = 1e-4  # of the change of a score, at steps beyond those that gave two ratios
 
 
 class Sequence(NamedTuple):
@@ -30,7 +31,9 @@ class Sequence(NamedTuple):
 
 
 def sequences(score: Score, at: Float[np.ndarray, " dim"], unit: Float[np.ndarray, " dim"]) -> dict[int, Sequence]:
-    """By coordinate, those that are logarithms of scales, for all that steps of `unit` from `at` say. Spends 1 + 4 dim gradients."""
+    """By coordinate, those that are logarithms of scales, for all that steps of `unit` from `at` say. Spends 1 + 4 dim gradients, and 4 for each of two
+    exponents.
+    """
     dim = len(at)
     steps = np.array([-2, -1, 1, 2])
     points = at + np.einsum("k,ij->ikj", steps, np.diag(unit))
@@ -39,7 +42,7 @@ def sequences(score: Score, at: Float[np.ndarray, " dim"], unit: Float[np.ndarra
     for j in range(dim):
         along = np.insert(scores[1 + NUM_STEPS * j : 1 + NUM_STEPS * (j + 1)], NUM_STEPS // 2, scores[0], axis=0)
         one = _sequence(along, j) if np.all(np.isfinite(along)) else None
-        if one is not None:
+        if one is not None and (len(one.exponents) == 1 or _goes_on(score, at, unit, j, along, one)):
             found[j] = Sequence(-np.log(one.exponents) / unit[j], one.touched)
     return found
 
@@ -52,15 +55,30 @@ def _sequence(scores: Float[np.ndarray, "steps dim"], j: int) -> Sequence | None
     is_bent = np.max(np.abs(np.diff(changes, n=2, axis=0)), axis=0) > HOLDS * most + NOISE * size  # quadratics apart
     is_touched[j] = False
     touched = np.flatnonzero(is_touched & is_bent)
-    if len(touched) < FEWEST:
+    if not len(touched):
         return None
     y = changes[:, touched] / most[touched]
     slack = HOLDS + NOISE * size[touched] / most[touched]
-    for order in range(1, MAX_ORDER + 1):
+    for order in range(1, 1 + (MAX_ORDER if len(touched) >= FEWEST else 1)):
         ratios = _ratios(y, order)
         if ratios is not None and _holds(y, ratios, slack):
             return Sequence(ratios, touched)
     return None
+
+
+def _goes_on(score: Score, at, unit, j: int, along: Float[np.ndarray, "steps dim"], one: Sequence) -> bool:
+    """Whether two ratios foretell scores further on: they fit any changes that are in proportion to each other."""
+    far = np.array([-4, -3, 3, 4])
+    near = np.arange(NUM_STEPS + 1) - NUM_STEPS // 2
+    beyond = score(at + far[:, None] * unit[j] * np.eye(len(at))[j])[:, one.touched] * unit[one.touched]
+    here = along[:, one.touched]
+
+    def basis(steps):
+        return np.concatenate([np.ones((len(steps), 1)), one.exponents[None, :] ** steps[:, None]], axis=1)
+
+    said = basis(far) @ np.linalg.lstsq(basis(near), here, rcond=None)[0]
+    size = np.max(np.abs(beyond - here[NUM_STEPS // 2]), axis=0)
+    return bool(np.all(np.abs(beyond - said) < FORETOLD * size + NOISE * np.max(np.abs(beyond), axis=0)))
 
 
 def _ratios(y: Float[np.ndarray, "n columns"], order: int) -> Float[np.ndarray, " order"] | None:

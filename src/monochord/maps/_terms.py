@@ -30,7 +30,7 @@ from monochord.maps._sequences import Score, sequences
 
 OFF = 0.3  # standard deviations by which the place looked at is off the centre: no coordinate sits at its prior's mean
 STEP = 1.5  # of the logarithm of a weight: far enough to tell exponents apart
-MAX_SCALES = 8
+MAX_SCALES = 24
 MOST_GIVEN = 0.25  # of the coordinates that a term holds
 NUM_CHECKED = 4
 
@@ -86,17 +86,20 @@ def found_terms(
 ) -> Terms | None:
     """The terms of the target of `score` near `center`, looked at in steps of `unit`; None where there are none."""
     at = center + OFF * unit * rng.standard_normal(len(center))
-    scales = sequences(score, at, unit)
-    if len(scales) > MAX_SCALES:
-        scales = straight(score, at, unit, scales, rng)
-    if not 1 <= len(scales) <= MAX_SCALES:
+    scales = straight(score, at, unit, sequences(score, at, unit), rng)
+    while 1 <= len(scales) <= MAX_SCALES:
+        steps = _with_steps(unit, [{j: float(c)} for j, one in scales.items() for c in one.exponents])
+        forms = joint_forms(score, at, steps, scales)
+        if not forms:
+            return None
+        found = _cleaned(at, forms, columns(score, at, steps, forms, set(scales)), steps)
+        dropped = set(scales) - set(found.scales)
+        if not any(j in scales[k].touched for j in dropped for k in found.scales):
+            break  # else what was taken for a scale may be a member
+        scales = {j: one for j, one in scales.items() if j not in dropped}
+    else:
         return None
-    unit = _with_steps(unit, [{j: float(c)} for j, one in scales.items() for c in one.exponents])
-    forms = joint_forms(score, at, unit, scales)
-    if not forms:
-        return None
-    found = _cleaned(at, forms, columns(score, at, unit, forms, set(scales)), unit)
-    found = _checked(score, found, unit, rng)
+    found = _checked(score, found, steps, rng)
     if not found.terms:
         return None
     members, rest = np.ix_(found.members, found.members), np.zeros_like(found.rest)
