@@ -3,7 +3,7 @@
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float
 
 from monochord import fits
 from monochord.arrays import Key, fold_key, host_generator
@@ -203,33 +203,31 @@ def _along_scale(
 
     With all that the map moves at its centre, the density along a scale is the marginal one, as far as the map is exact.
     """
-    middle = float(mean[j])
+    low, high = float(mean[j]) - reach, float(mean[j]) + reach
+    is_deep = False  # at both ends, once: from then on the density is only looked at more closely
     for _ in range(MAX_LOOKS):
         u = np.tile(mean, (NUM_PLACES, 1))
-        u[:, j] = middle + np.linspace(-reach, reach, NUM_PLACES)
+        u[:, j] = np.linspace(low, high, NUM_PLACES)
         is_sound, density = along.is_sound(u), score.evaluated(u, along).log_density
         density = np.where(np.isfinite(density) & is_sound, density, -np.inf)
         best = int(np.argmax(density))
         if not np.isfinite(density[best]):
             return None
-        sound = _around(is_sound, best)
-        edges = [i for i, end in ((sound[0], 0), (sound[-1], NUM_PLACES - 1)) if i != end]
-        if any(density[i] > density[best] - DEEP for i in edges):
+        seen = np.flatnonzero(density > density[best] - DEEP)
+        if not np.all(is_sound[max(seen[0] - 1, 0) : seen[-1] + 2]):
             return None
+        is_deep = is_deep or (seen[0] > 0 and seen[-1] < NUM_PLACES - 1)
         weight = np.exp(density - density[best])
-        if max(density[0], density[-1]) > density[best] - DEEP:
-            middle, reach = float(u[best, j]), 2.0 * reach
+        if not is_deep:
+            low, high = (
+                low - (seen[0] == 0) * (high - low) / 2.0,
+                high + (seen[-1] == NUM_PLACES - 1) * (high - low) / 2.0,
+            )
         elif np.sum(weight > 0.1) < FEWEST_PLACES:
-            middle, reach = float(u[best, j]), 2.0 * (2.0 * reach / (NUM_PLACES - 1))
+            low, high = float(u[max(seen[0] - 1, 0), j]), float(u[min(seen[-1] + 1, NUM_PLACES - 1), j])
         else:
             return u, weight
     return None
-
-
-def _around(mask: Bool[np.ndarray, " n"], i: int) -> Int[np.ndarray, " m"]:
-    """Places of the run of true ones that i is in."""
-    false = np.flatnonzero(~mask)
-    return np.arange(max(false[false < i], default=-1) + 1, min(false[false > i], default=len(mask)))
 
 
 def _moments(values: np.ndarray, weight: Float[np.ndarray, " n"]):
