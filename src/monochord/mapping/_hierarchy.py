@@ -12,7 +12,7 @@ from monochord.errors import ModelError
 from monochord.fits import FitResult
 from monochord.gaussian import Gaussian
 from monochord.mapping._fitting import MAX_ROUNDS, allowance, begun, fitted_rest
-from monochord.mapping._judge import FINISHED, RANK, gains, wants_tails
+from monochord.mapping._judge import FINISHED, RANK, gains, loses, wants_tails
 from monochord.maps import (
     BorderedMap,
     NodedMap,
@@ -76,8 +76,9 @@ class _Round(NamedTuple):
 def along_hierarchy(key: Key, target, linear: FitResult, algorithm, callback) -> tuple[FitResult, Cost]:
     """The fit along the map of what `found_terms` finds, where scales are free enough to matter, or `linear`; and what it costs.
 
-    The map is kept unless its fit is judged worse: a linear fit sees nothing of the necks that terms have. Its ELBO must say so too where terms
-    are given a coordinate, or the coordinate that the linear fit explains worst is none that the map knows of.
+    The map is kept unless its fit is judged worse and has a clearly lower ELBO: a linear fit sees nothing of the necks that terms have.
+    Where terms are given a coordinate, or the coordinate that the linear fit explains worst is none that the map knows of, it must not be
+    judged worse and have a clearly higher one.
     """
     if not wants_tails(linear) or len(linear.names) > MAX_DIM:
         return linear, Cost()
@@ -85,10 +86,13 @@ def along_hierarchy(key: Key, target, linear: FitResult, algorithm, callback) ->
     with np.errstate(all="ignore"):
         best, is_given, spent = _best(key, score, linear, algorithm, callback)
     cost = score.cost + spent
-    if best is None or RANK.index(best.verdict) < RANK.index(linear.verdict):
+    if best is None:
         return linear, cost
-    must_gain = is_given or _lies_elsewhere(linear, best)
-    return (linear if must_gain and not gains(best, linear) else best), cost
+    if is_given or _lies_elsewhere(linear, best):
+        keeps = RANK.index(best.verdict) >= RANK.index(linear.verdict) and gains(best, linear)
+    else:
+        keeps = RANK.index(best.verdict) >= RANK.index(linear.verdict) or not loses(best, linear)
+    return (best if keeps else linear), cost
 
 
 def _lies_elsewhere(linear: FitResult, fit: FitResult) -> bool:

@@ -163,6 +163,13 @@ def gains(fit: FitResult, than: FitResult) -> bool:
     return bool(gain > max(WORTH, noise))
 
 
+def loses(fit: FitResult, than: FitResult) -> bool:
+    """Whether the ELBO is clearly lower."""
+    assert fit.elbo is not None and than.elbo is not None
+    gain, noise = _gain(fit.elbo, than.elbo)
+    return bool(gain < -noise)
+
+
 def _gain(new: Estimate, old: Estimate) -> tuple[float, float]:
     """By how much an ELBO is higher, and what its difference must exceed to be clear."""
     return new.value - old.value, float(CLEARLY * np.hypot(new.standard_error, old.standard_error))

@@ -26,7 +26,7 @@ from monochord.maps._forms import (
     straight,
     weights,
 )
-from monochord.maps._sequences import Score, sequences
+from monochord.maps._sequences import FEWEST, Score, Sequence, sequences
 
 OFF = 0.3  # standard deviations by which the place looked at is off the centre: no coordinate sits at its prior's mean
 STEP = 1.5  # of the logarithm of a weight: far enough to tell exponents apart
@@ -86,7 +86,7 @@ def found_terms(
 ) -> Terms | None:
     """The terms of the target of `score` near `center`, looked at in steps of `unit`; None where there are none."""
     at = center + OFF * unit * rng.standard_normal(len(center))
-    scales = straight(score, at, unit, sequences(score, at, unit), rng)
+    scales = _of_many(straight(score, at, unit, sequences(score, at, unit), rng))
     while 1 <= len(scales) <= MAX_SCALES:
         steps = _with_steps(unit, [{j: float(c)} for j, one in scales.items() for c in one.exponents])
         forms = joint_forms(score, at, steps, scales)
@@ -105,6 +105,15 @@ def found_terms(
     members, rest = np.ix_(found.members, found.members), np.zeros_like(found.rest)
     rest[members] = found.rest[members] - sum(term.precision[members] for term in found.terms)
     return dataclasses.replace(found, rest=rest)
+
+
+def _of_many(scales: dict[int, Sequence]) -> dict[int, Sequence]:
+    """Without scales of one or two coordinates that another scales: a group's own spread is one of many of its kind."""
+    return {
+        j: one
+        for j, one in scales.items()
+        if len(one.touched) >= FEWEST or not any(j in other.touched for other in scales.values())
+    }
 
 
 def _with_steps(unit: Float[np.ndarray, " dim"], exponents: list[Exponents]) -> Float[np.ndarray, " dim"]:
