@@ -334,5 +334,91 @@ def latent_field() -> Naive:
     return Naive(model, {"y": y}, ("length", "amplitude"), ("f",))
 
 
+@_entry
+def counts_of_groups() -> Naive:
+    """20 groups of 4 counts with two covariates."""
+    rng = np.random.default_rng(41)
+    g, x = np.repeat(np.arange(20), 4), rng.normal(size=(80, 2))
+    y = rng.poisson(np.exp(0.5 + x @ np.full(2, 0.3) + rng.normal(0, 0.25, 20)[g]))
+
+    def model(x, g, y, centred=True):
+        m, s = normal("m", 2.0), half_cauchy("s")
+        b = numpyro.sample("b", dist.Normal(0.0, 1.0).expand([2]).to_event(1))
+        numpyro.sample("y", dist.Poisson(jnp.exp(m + x @ b + effects(centred, "a", 0.0, s, 20)[g])), obs=y)
+
+    return Naive(model, {"x": x, "g": g, "y": y}, ("s",), ("m", "b", "a"))
+
+
+@_entry
+def many_slopes() -> Naive:
+    """8 groups with slopes of 10 predictors, each with a scale of its own."""
+    rng = np.random.default_rng(32)
+    g, x = np.repeat(np.arange(8), 15), rng.normal(size=(120, 10))
+    slopes = rng.normal(0, np.where(np.arange(10) % 2, 0.4, 0.05), (8, 10))
+    y = (x * slopes[g]).sum(1) + rng.normal(size=120)
+
+    def model(x, g, y, centred=True):
+        m = numpyro.sample("m", dist.Normal(0.0, 2.0).expand([10]).to_event(1))
+        s = numpyro.sample("s", dist.HalfNormal(1.0).expand([10]).to_event(1))
+        noise = numpyro.sample("noise", dist.HalfNormal(2.0))
+        if centred:
+            e = numpyro.sample("e", dist.Normal(m, s).expand([8, 10]).to_event(2))
+        else:
+            e = numpyro.deterministic(
+                "e", m + s * numpyro.sample("z", dist.Normal(0.0, 1.0).expand([8, 10]).to_event(2))
+            )
+        numpyro.sample("y", dist.Normal((x * e[g]).sum(1), noise), obs=y)
+
+    return Naive(model, {"x": x, "g": g, "y": y}, ("s", "noise"), ("m", "e"))
+
+
+@_entry
+def uniform_scales() -> Naive:
+    """8 groups of 4; standard deviations uniform on (0, 10), as older textbooks have them."""
+    rng = np.random.default_rng(1)
+    g = np.repeat(np.arange(8), 4)
+    y = rng.normal(rng.normal(2, 0.4, 8)[g], 1.0)
+
+    def model(g, y, centred=True):
+        s, noise = numpyro.sample("s", dist.Uniform(0.0, 10.0)), numpyro.sample("noise", dist.Uniform(0.0, 10.0))
+        numpyro.sample("y", dist.Normal(effects(centred, "a", normal("m", 10.0), s, 8)[g], noise), obs=y)
+
+    return Naive(model, {"g": g, "y": y}, ("s", "noise"), ("m", "a"))
+
+
+@_entry
+def spreads_of_groups() -> Naive:
+    """8 groups of 5, whose means and whose log standard deviations are both drawn from laws of their own."""
+    rng = np.random.default_rng(10)
+    g = np.repeat(np.arange(8), 5)
+    y = rng.normal(rng.normal(0, 1, 8)[g], np.exp(rng.normal(0, 0.3, 8))[g])
+
+    def model(g, y, centred=True):
+        m, n = normal("m", 5.0), normal("n", 1.0)
+        s, t = numpyro.sample("s", dist.HalfNormal(2.0)), numpyro.sample("t", dist.HalfNormal(1.0))
+        a, b = effects(centred, "a", m, s, 8), effects(centred, "b", n, t, 8)
+        numpyro.sample("y", dist.Normal(a[g], jnp.exp(b[g])), obs=y)
+
+    return Naive(model, {"g": g, "y": y}, ("s", "t"), ("m", "n", "a", "b"))
+
+
+@_entry
+def with_interaction() -> Naive:
+    """Two binary outcomes in each of 6 × 7 cells: rows, columns and cells have effects."""
+    rng = np.random.default_rng(13)
+    i, j = np.divmod(np.repeat(np.arange(42), 2), 7)
+    k = 7 * i + j
+    y = rng.binomial(
+        1, _inverse_logit(0.3 + rng.normal(0, 0.8, 6)[i] + rng.normal(0, 0.4, 7)[j] + rng.normal(0, 0.3, 42)[k])
+    )
+
+    def model(i, j, k, y, centred=True):
+        s, t, u = (numpyro.sample(name, dist.HalfNormal(1.0)) for name in ("s", "t", "u"))
+        a, b, c = effects(centred, "a", 0.0, s, 6), effects(centred, "b", 0.0, t, 7), effects(centred, "c", 0.0, u, 42)
+        numpyro.sample("y", dist.Bernoulli(logits=normal("m", 2.0) + a[i] + b[j] + c[k]), obs=y)
+
+    return Naive(model, {"i": i, "j": j, "k": k, "y": y}, ("s", "t", "u"), ("m", "a", "b", "c"))
+
+
 def _inverse_logit(x):
     return 1.0 / (1.0 + np.exp(-x))
