@@ -347,14 +347,3 @@ def test_factorisations_cost_little(graph, most):
     for one in blocks:
         others = [i for block in blocks if block is not one for i in block]
         assert not np.any(graph[np.ix_(one, others)])
-
-
-@pytest.mark.parametrize("error", [mc.ModelError("it raised"), np.linalg.LinAlgError("singular")])
-def test_a_fit_outlives_terms_that_cannot_be_told(groups, monkeypatch, error):
-    def fails(*_):
-        raise error
-
-    linear = mc.fit(groups, seed=3, maps=False, progress=False)
-    monkeypatch.setattr(mapping, "found_terms", fails)
-    kept, cost = mapping.along_hierarchy(jax.random.key(0), groups, linear, mc.fits.Staged(), lambda _: None)
-    assert kept is linear and cost.gradients == 0
