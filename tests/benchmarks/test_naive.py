@@ -1,6 +1,5 @@
 """Hierarchies written by a beginner: both forms are one posterior, and a run that misses a tail is told."""
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -30,12 +29,12 @@ def test_both_forms_are_one_posterior(name):
 
 
 def test_a_run_that_never_enters_a_tail_is_told():
-    """4 chains of 500 independent draws, those below the 5 % quantile left out: the share alone is 10 standard errors off."""
+    """4 chains of 500 independent draws, those below the 5 % quantile turned over: the mean is 9 standard errors off, and the share, which never
+    changes and counts as a fifth of the draws, 4.5."""
     rng = np.random.default_rng(1)
     exact = rng.standard_normal((4, 5000))
     right = rng.standard_normal((4, 500))
     assert max(score for _, score in _scores("x", right, exact)) < 4.5
     wrong = np.where(right < np.quantile(exact, 0.05), -right, right)
     scores = dict(_scores("x", wrong, exact))
-    assert scores["x below 5 %"] > 8
-    assert jax.config.jax_enable_x64
+    assert scores["x"] > 8 and scores["x below 5 %"] > 4
