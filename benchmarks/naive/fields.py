@@ -133,20 +133,6 @@ def half_a_funnel() -> Naive:
 
 
 @entry
-def two_funnels() -> Naive:
-    """Two log scales that share one of their own; one of the groups is seen precisely."""
-    y = np.random.default_rng(17).normal(size=6)
-
-    def model(y, centred=True):
-        v = effects(centred, "v", 0.0, jnp.exp(normal("w", 1.0)), 2)
-        a, b = effects(centred, "a", 0.0, jnp.exp(v[0]), 6), effects(centred, "b", 1.0, jnp.exp(v[1]), 6)
-        numpyro.sample("y", dist.Normal(a, 0.1), obs=y)
-        numpyro.sample("z", dist.Normal(b[:2], 2.0), obs=jnp.array([1.0, 2.0]))
-
-    return Naive(model, {"y": y}, (), ("w", "v", "a", "b"))
-
-
-@entry
 def latent_field() -> Naive:
     """A Gaussian process seen through 20 binary outcomes, with unknown length and amplitude."""
     rng = np.random.default_rng(11)

@@ -11,8 +11,10 @@ import monochord as mc
 from monochord.cost import Cost
 from monochord.estimate import Estimate
 from monochord.mapping import _hierarchy as mapping
-from monochord.maps import BorderedMap, hierarchical_map
+from monochord.maps import BorderedMap, Term, Terms, hierarchical_map
+from monochord.maps._block import _factor
 from monochord.maps._split import split_blocks
+from monochord.maps._terms import _with_given
 from monochord.targets import evaluate
 
 GROUPS = 8
@@ -251,3 +253,27 @@ def test_what_is_too_dear_to_factorise_is_left():
     linked = np.ones((150, 150), bool)
     assert split_blocks(np.eye(150) + 1.0, linked) is None
     assert split_blocks(np.eye(60) + 1.0, linked[:60, :60]) is not None
+
+
+def test_a_start_of_all_coordinates_is_none_of_the_rest(groups):
+    """Catches: the Gaussian given for the whole target handed to the fit of its scale alone."""
+    target, _ = groups
+    start = mc.Gaussian(np.zeros(target.dim), mc.metrics.DiagonalMetric(np.ones(target.dim)))
+    fit = mc.fit(target, seed=3, start=start, progress=False)
+    assert fit.gaussian is not None
+
+
+def test_terms_that_only_a_given_scale_told_apart_are_one():
+    one, other = np.diag([0.0, 2.0, 0.0]), np.diag([0.0, 3.0, 0.0])
+    terms = (Term({0: 2.0}, one, np.array([0.0, 1.0, 0.0])), Term({0: 2.0, 2: 1.0}, other, np.array([0.0, 4.0, 0.0])))
+    found = _with_given(Terms(np.zeros(3), terms, (), np.zeros((3, 3))), 2)
+    assert found.given == (2,) and [term.exponents for term in found.terms] == [{0: 2.0}]
+    np.testing.assert_array_equal(found.terms[0].precision, one + other)
+    np.testing.assert_array_equal(found.terms[0].field, [0.0, 5.0, 0.0])
+
+
+def test_one_precision_that_is_none_leaves_the_others():
+    good = np.diag([2.0, 3.0])
+    factors = _factor(np.array([good, -good, 4.0 * good]))
+    np.testing.assert_allclose(factors[[0, 2]], np.sqrt([good, 4.0 * good]))
+    assert np.all(np.isnan(factors[1]))

@@ -53,7 +53,8 @@ def fitted_rest(key: Key, target, along, algorithm, callback, linear) -> tuple[F
     """The fit of the coordinates in no block, and standard Gaussians of the others; None where it comes to nothing; and its cost."""
     there, free = mapped(target, along), along.left
     allowed = allowance(linear)
-    rest, cost = run(fold_key(key, 0), SliceTarget.of(there, free), algorithm, callback, allowed)
+    anew = dataclasses.replace(algorithm, start=None)  # one given is of all coordinates
+    rest, cost = run(fold_key(key, 0), SliceTarget.of(there, free), anew, callback, allowed)
     if rest is None or rest.status not in FINISHED or rest.gaussian is None:
         return None, cost
     given = fits.Given(with_standard(rest.gaussian, free, along.dim))

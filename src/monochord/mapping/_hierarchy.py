@@ -230,7 +230,7 @@ def _along_scale(
         elif np.sum(weight > 0.1) < FEWEST_PLACES:
             low, high = float(u[max(seen[0] - 1, 0), j]), float(u[min(seen[-1] + 1, NUM_PLACES - 1), j])
         else:
-            return u, weight
+            return u[weight > 0.0], weight[weight > 0.0]
     return None
 
 

@@ -119,7 +119,8 @@ def _factor(precision):
         try:
             return np.linalg.cholesky(precision)
         except np.linalg.LinAlgError:  # of one of them: the others count
-            return np.asarray(jnp.linalg.cholesky(precision))
+            rows = [_factor_of_one(one) for one in precision.reshape(-1, width, width)]
+            return np.array(rows).reshape(precision.shape)
     if width > UNROLLED:
         return jnp.linalg.cholesky(precision)
     entries: dict[tuple[int, int], Array] = {}
@@ -134,6 +135,13 @@ def _factor(precision):
     zero = jnp.zeros_like(precision[..., 0, 0])
     rows = [jnp.stack([entries.get((i, j), zero) for j in range(width)], axis=-1) for i in range(width)]
     return jnp.stack(rows, axis=-2)
+
+
+def _factor_of_one(precision):
+    try:
+        return np.linalg.cholesky(precision)
+    except np.linalg.LinAlgError:
+        return np.full_like(precision, np.nan)
 
 
 def _solved(factor, right):

@@ -23,8 +23,8 @@ from monochord.arrays import Array
 from monochord.maps._base import AbstractMap
 from monochord.maps._block import _factor, _padded, _solved, _solved_turned
 
-LIFT = 64.0  # of rounding, that precisions are made larger by: it decides then on no sign
-SOUND = 1e-13  # of a precision, that must be left for its sign to be known
+LIFT = 4.0  # of rounding, that precisions are made larger by: it decides then on no sign
+SOUND = 8.0  # times what precisions are made larger by, at all coordinates: it adds up along chains
 
 
 @final
@@ -113,7 +113,13 @@ class BorderedMap(AbstractMap):
             np.einsum("nk,kii->ni", weight, np.asarray(self.border_precision)),
         )
         pivots = (np.diagonal(one, axis1=-2, axis2=-1).reshape(len(x), -1) ** 2 for one in (factor, own))
-        return np.all([np.all(part > SOUND * all_, axis=1) for part, all_ in zip(pivots, whole, strict=True)], axis=0)
+        return np.all(
+            [
+                np.all(part > SOUND * LIFT * _rounding() * self.dim * all_, axis=1)
+                for part, all_ in zip(pivots, whole, strict=True)
+            ],
+            axis=0,
+        )
 
     def named(self, names: tuple[str, ...]) -> str:
         shown = ", ".join(f"`{names[j]}`" for j in np.asarray(self.scales))
@@ -155,9 +161,14 @@ class BorderedMap(AbstractMap):
         return factor, turned, pull, lower, _solved(lower, left) if own.shape[-1] else left
 
 
+def _rounding() -> float:
+    """Of the arithmetic that chains run in, on the host too: both must be one map."""
+    return float(jnp.finfo(jax.dtypes.canonicalize_dtype(float)).eps)
+
+
 def _lifted(precision):
     width = precision.shape[-1]
-    return precision * (1.0 + LIFT * float(jnp.finfo(precision.dtype).eps) * np.eye(width, dtype=precision.dtype))
+    return precision * (1.0 + LIFT * _rounding() * np.eye(width, dtype=precision.dtype))
 
 
 def _solved_columns(factor, right):

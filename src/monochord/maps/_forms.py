@@ -126,6 +126,8 @@ def columns(score: Score, at, unit, forms: list[Form], scales: set[int]) -> Colu
     holds = np.abs(fields) > CLEAN * np.max(np.abs(fields), axis=1, keepdims=True)
     held = {i: tuple(np.flatnonzero(holds[:, i])) for i in range(dim) if i not in scales and np.any(holds[:, i])}
     offsets = {own: _offsets([forms[t].exponents for t in own], unit) for own in set(held.values())}
+    if not held:  # nothing finite, as beyond a wall
+        raise np.linalg.LinAlgError
     # scales move what else they hold too: only differences are of the terms that hold i
     points = [at + offset for own in offsets for offset in offsets[own]]
     points += [at + side * step(unit, i) + x for i in held for side in (1.0, -1.0) for x in offsets[held[i]]]

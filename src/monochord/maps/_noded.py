@@ -68,6 +68,11 @@ class NodedMap(AbstractMap):
         return self.at_node(0).moved
 
     @property
+    def left(self) -> Int[np.ndarray, " left"]:
+        """Places of all others."""
+        return self.at_node(0).left
+
+    @property
     def num_nodes(self) -> int:
         return len(self.precision)
 

@@ -192,10 +192,9 @@ def _checked(score, found: Terms, unit, rng) -> Terms:
     A scale is given where more of the others hold then.
     """
     while failing := _failing(score, found, unit, rng):
-        tried = [_with_given(found, j) for j in sorted(failing)]
+        # the first of the best: without them all, unless more holds given one
+        tried = [_without(found, failing), *(_with_given(found, j) for j in sorted(failing))]
         counts = [len(one.scales) - len(_failing(score, one, unit, rng)) for one in tried]
-        if max(counts) <= len(found.scales) - len(failing):
-            return _without(found, failing)
         found = tried[int(np.argmax(counts))]
     return found
 
@@ -205,12 +204,19 @@ def _without(found: Terms, out: set[int]) -> Terms:
 
 
 def _with_given(found: Terms, j: int) -> Terms:
-    terms = []
+    """The terms given a scale; those that it alone told apart are one."""
+    together: dict[tuple, Term] = {}
     for term in found.terms:
         rest = {k: c for k, c in term.exponents.items() if k != j}
-        if rest:
-            terms.append(dataclasses.replace(term, exponents=rest))
-    return dataclasses.replace(found, terms=tuple(terms), given=(*found.given, j))
+        if not rest:
+            continue
+        key = tuple(sorted(rest.items()))
+        same = together.get(key)
+        precision, field = (
+            (term.precision, term.field) if same is None else (same.precision + term.precision, same.field + term.field)
+        )
+        together[key] = Term(rest, precision, field)
+    return dataclasses.replace(found, terms=tuple(together.values()), given=(*found.given, j))
 
 
 def _failing(score, found: Terms, unit, rng) -> set[int]:
