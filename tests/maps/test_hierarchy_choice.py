@@ -201,6 +201,25 @@ def test_a_scale_that_is_known_very_well():
     assert start.metric.diagonal()[noise] ** 0.5 == pytest.approx(1 / np.sqrt(80_000), rel=0.05)
 
 
+def test_the_noise_of_a_small_regression_asks_for_no_map():
+    """Two coefficients, 16 observations: log sigma moves by .2. Catches: maps, which few receivers of a metric can be handed, of such models."""
+    rng = np.random.default_rng(2)
+    x = rng.standard_normal((16, 2))
+
+    def log_density(params, x, y):
+        square = jnp.sum((y - x @ params["b"]) ** 2)
+        return -0.5 * square * jnp.exp(-2 * params["s"]) - 16 * params["s"] - 0.5 * jnp.sum(params["b"] ** 2) / 100
+
+    target = mc.target(
+        log_density, init={"b": np.zeros(2), "s": 0.0}, data={"x": x, "y": x @ [1.0, 2.0] + rng.standard_normal(16)}
+    )
+    linear = _doubted(mc.fit(target, seed=0, maps=False, progress=False))
+    score = mapping._Counted(target)
+    known = mapping._first(KEY, score, linear)
+    assert len(known.nodes[0].members) == 2
+    assert mapping._start(score, hierarchical_map(known.nodes, known.points), known.unit) is None
+
+
 def test_an_error_in_the_second_round_leaves_the_first(groups, monkeypatch):
     target, linear = groups
     calls = []

@@ -29,6 +29,7 @@ from monochord.targets import AbstractTarget, Evaluations, evaluate, idle_lanes
 
 MAX_DIM = 1000
 LOOSE = 0.1  # standard deviation of the logarithm of a spread, as its scale moves through the posterior
+FEW, LOOSE_OF_FEW = 8, 0.3  # of few there is less to gain: the noise of 16 observations of two coefficients moves by .2
 SCALED = 0.1  # of the largest of these, from which on a coordinate counts as scaled by it
 REACH, NUM_PLACES = 4.0, 33  # of logarithms of spreads, to either side, at which a scale is looked at first
 MAX_LOOKS, FEWEST_PLACES = (
@@ -196,7 +197,8 @@ def _start(score: _Counted, along: BorderedMap | NodedMap, unit: Float[np.ndarra
         u, weight = found
         mean[j], deviation[j] = _moments(u[:, j], weight)
         moves = _moments(along.log_spreads(u), weight)[1]
-        is_loose = is_loose or np.mean(moves[moves > SCALED * np.max(moves)]) > LOOSE
+        scaled = moves[moves > SCALED * np.max(moves)]
+        is_loose = is_loose or np.mean(scaled) > (LOOSE if len(scaled) >= FEW else LOOSE_OF_FEW)
     return Gaussian(mean, DiagonalMetric(deviation)) if is_loose else None
 
 
