@@ -1,7 +1,9 @@
 """Seeds, 64-bit JAX and ugly fixtures. Nothing here imports `monochord` early: the type-check hook comes first."""
 
+import gc
 import os
 import zlib
+from pathlib import Path
 
 import jax
 import numpy as np
@@ -10,6 +12,21 @@ import pytest
 jax.config.update("jax_enable_x64", True)
 
 SEED = int(os.environ.get("MONOCHORD_SEED", "0"))
+
+
+MANY_MAPS = (
+    15_000  # of memory; each compiled program holds several, and Linux ends a process that asks for more than 65,530
+)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _room_for_programs():
+    """Compiled programs are let go after a module, where they have become many."""
+    yield
+    maps = Path("/proc/self/maps")
+    if maps.exists() and len(maps.read_bytes().splitlines()) > MANY_MAPS:
+        jax.clear_caches()
+        gc.collect()
 
 
 def pytest_report_header(config):
