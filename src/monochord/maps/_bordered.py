@@ -21,7 +21,7 @@ from jaxtyping import Bool, Float, Int
 
 from monochord.arrays import Array
 from monochord.maps._base import AbstractMap
-from monochord.maps._block import _factor, _padded, _solved, _solved_turned
+from monochord.maps._block import UNROLLED, _factor, _padded, _solved, _solved_turned
 
 LIFT = 4.0  # of rounding, that precisions are made larger by: it decides then on no sign
 SOUND = 8.0  # times what precisions are made larger by, at all coordinates: it adds up along chains
@@ -177,7 +177,7 @@ def _solved_columns(factor, right):
         return right
     if isinstance(factor, np.ndarray):
         return np.linalg.solve(factor, right)
-    if factor.shape[-1] > 6:
+    if factor.shape[-1] > UNROLLED:
         return jax.scipy.linalg.solve_triangular(factor, right, lower=True)
     return jnp.stack([_solved(factor, right[..., j]) for j in range(right.shape[-1])], axis=-1)
 
