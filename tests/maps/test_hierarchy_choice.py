@@ -12,7 +12,7 @@ from monochord.cost import Cost
 from monochord.estimate import Estimate
 from monochord.mapping import _hierarchy as mapping
 from monochord.maps import BorderedMap, Term, Terms, hierarchical_map
-from monochord.maps._block import _factor
+from monochord.maps._small import factored
 from monochord.maps._split import split_blocks
 from monochord.maps._terms import _with_given
 from monochord.targets import evaluate
@@ -285,7 +285,7 @@ def test_a_start_of_all_coordinates_is_none_of_the_rest(groups):
 def test_terms_that_only_a_given_scale_told_apart_are_one():
     one, other = np.diag([0.0, 2.0, 0.0]), np.diag([0.0, 3.0, 0.0])
     terms = (Term({0: 2.0}, one, np.array([0.0, 1.0, 0.0])), Term({0: 2.0, 2: 1.0}, other, np.array([0.0, 4.0, 0.0])))
-    found = _with_given(Terms(np.zeros(3), terms, (), np.zeros((3, 3))), 2)
+    found = _with_given(Terms(np.zeros(3), terms, (), np.zeros((3, 3)), np.ones((3, 3), bool)), 2)
     assert found.given == (2,) and [term.exponents for term in found.terms] == [{0: 2.0}]
     np.testing.assert_array_equal(found.terms[0].precision, one + other)
     np.testing.assert_array_equal(found.terms[0].field, [0.0, 5.0, 0.0])
@@ -293,6 +293,6 @@ def test_terms_that_only_a_given_scale_told_apart_are_one():
 
 def test_one_precision_that_is_none_leaves_the_others():
     good = np.diag([2.0, 3.0])
-    factors = _factor(np.array([good, -good, 4.0 * good]))
+    factors = factored(np.array([good, -good, 4.0 * good]))
     np.testing.assert_allclose(factors[[0, 2]], np.sqrt([good, 4.0 * good]))
     assert np.all(np.isnan(factors[1]))

@@ -31,10 +31,10 @@ MAX_DIM = 1000
 LOOSE = 0.1  # standard deviation of the logarithm of a spread, as its scale moves through the posterior
 FEW, LOOSE_OF_FEW = 8, 0.3  # of few there is less to gain: the noise of 16 observations of two coefficients moves by .2
 SCALED = 0.1  # of the largest of these, from which on a coordinate counts as scaled by it
-REACH, NUM_PLACES = 4.0, 33  # of logarithms of spreads, to either side, at which a scale is looked at first
+REACH, NUM_PLACES = 4.0, 21  # of logarithms of spreads, to either side, at which a scale is looked at first
 MAX_LOOKS, FEWEST_PLACES = (
     7,
-    4,
+    3,
 )  # each twice as far or much nearer; places at which the density is a tenth of the largest, or more
 DEEP = 12.0  # nats below the largest density: what lies beyond has a mass of 1e-5
 FAR = 2.0  # times the distance of a fit's draws from its centre

@@ -10,14 +10,12 @@ and neither need be diagonal. `ConditionalMap` is what remains of it for blocks 
 from typing import final
 
 import jax.numpy as jnp
-import jax.scipy.linalg
 import numpy as np
 from jaxtyping import Float, Int
 
 from monochord.arrays import Array
 from monochord.maps._base import AbstractMap
-
-UNROLLED = 6  # width up to which a factorisation written out column by column is cheaper than a call for each block
+from monochord.maps._small import factored, solved, solved_turned
 
 
 @final
@@ -59,7 +57,7 @@ class BlockMap(AbstractMap):
         factor, moved = self._moments(u)
         u = jnp.asarray(u)
         inner = u.at[self.members].get(mode="fill", fill_value=0.0)
-        z = _solved_turned(factor, moved + inner)
+        z = solved_turned(factor, moved + inner)
         unit = jnp.asarray(self.unit).at[self.members].get(mode="fill", fill_value=1.0)
         center = jnp.asarray(self.center).at[self.members].get(mode="fill", fill_value=0.0)
         log_det = jnp.sum(jnp.log(unit)) - jnp.sum(jnp.log(jnp.diagonal(factor, axis1=-2, axis2=-1)))
@@ -68,7 +66,7 @@ class BlockMap(AbstractMap):
     def place(self, u: Float[np.ndarray, "*batch dim"]) -> Float[np.ndarray, "*batch dim"]:
         u = np.asarray(u)
         factor, moved = self._moments(u)
-        z = _solved_turned(factor, moved + _padded(u, 0.0)[..., self.members])
+        z = solved_turned(factor, moved + _padded(u, 0.0)[..., self.members])
         return self._put(u, self._center(z) + self._unit(z) * z)
 
     def inverse(self, x: Float[np.ndarray, "*batch dim"]) -> Float[np.ndarray, "*batch dim"]:
@@ -104,71 +102,9 @@ class BlockMap(AbstractMap):
         regressors = xp.concatenate([xp.ones((*place.shape[:-1], 1), place.dtype), place], axis=-1)
         weight = xp.exp(-2.0 * standardised(self.scale_drivers) @ self.exponents.T)
         precision = xp.einsum("...k,kbij->...bij", weight, self.precision)
-        factor = _factor(precision)
-        return factor, _solved(factor, xp.einsum("...k,kbil,...l->...bi", weight, self.shift, regressors))
+        factor = factored(precision)
+        return factor, solved(factor, xp.einsum("...k,kbil,...l->...bi", weight, self.shift, regressors))
 
 
 def _padded(values: np.ndarray, fill: float) -> np.ndarray:
     return np.concatenate([values, np.full((*values.shape[:-1], 1), fill)], axis=-1)
-
-
-def _factor(precision):
-    """Lower Cholesky factors of many small matrices."""
-    width = precision.shape[-1]
-    if isinstance(precision, np.ndarray):
-        try:
-            return np.linalg.cholesky(precision)
-        except np.linalg.LinAlgError:  # of one of them: the others count
-            rows = [_factor_of_one(one) for one in precision.reshape(-1, width, width)]
-            return np.array(rows).reshape(precision.shape)
-    if width > UNROLLED:
-        return jnp.linalg.cholesky(precision)
-    entries: dict[tuple[int, int], Array] = {}
-    for j in range(width):
-        pivot = precision[..., j, j] - sum((entries[j, k] ** 2 for k in range(j)), jnp.zeros((), precision.dtype))
-        entries[j, j] = jnp.sqrt(pivot)
-        for i in range(j + 1, width):
-            left = precision[..., i, j] - sum(
-                (entries[i, k] * entries[j, k] for k in range(j)), jnp.zeros((), precision.dtype)
-            )
-            entries[i, j] = left / entries[j, j]
-    zero = jnp.zeros_like(precision[..., 0, 0])
-    rows = [jnp.stack([entries.get((i, j), zero) for j in range(width)], axis=-1) for i in range(width)]
-    return jnp.stack(rows, axis=-2)
-
-
-def _factor_of_one(precision):
-    try:
-        return np.linalg.cholesky(precision)
-    except np.linalg.LinAlgError:
-        return np.full_like(precision, np.nan)
-
-
-def _solved(factor, right):
-    """C⁻¹ r."""
-    if isinstance(factor, np.ndarray):
-        return np.linalg.solve(factor, right[..., None])[..., 0]
-    width = factor.shape[-1]
-    if width > UNROLLED:
-        return jax.scipy.linalg.solve_triangular(factor, right[..., None], lower=True)[..., 0]
-    found: list[Array] = []
-    for i in range(width):
-        left = right[..., i] - sum((factor[..., i, k] * found[k] for k in range(i)), jnp.zeros((), right.dtype))
-        found.append(left / factor[..., i, i])
-    return jnp.stack(found, axis=-1)
-
-
-def _solved_turned(factor, right):
-    """C⁻ᵀ r."""
-    if isinstance(factor, np.ndarray):
-        return np.linalg.solve(np.swapaxes(factor, -1, -2), right[..., None])[..., 0]
-    width = factor.shape[-1]
-    if width > UNROLLED:
-        return jax.scipy.linalg.solve_triangular(factor, right[..., None], lower=True, trans=1)[..., 0]
-    found: dict[int, Array] = {}
-    for i in range(width - 1, -1, -1):
-        left = right[..., i] - sum(
-            (factor[..., k, i] * found[k] for k in range(i + 1, width)), jnp.zeros((), right.dtype)
-        )
-        found[i] = left / factor[..., i, i]
-    return jnp.stack([found[i] for i in range(width)], axis=-1)

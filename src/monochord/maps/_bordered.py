@@ -14,14 +14,15 @@ non-centred form of the model (Papaspiliopoulos, Roberts & Sköld 2007), and whe
 
 from typing import final
 
+import jax
 import jax.numpy as jnp
-import jax.scipy.linalg
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from monochord.arrays import Array
 from monochord.maps._base import AbstractMap
-from monochord.maps._block import UNROLLED, _factor, _padded, _solved, _solved_turned
+from monochord.maps._block import _padded
+from monochord.maps._small import factored, solved, solved_columns, solved_turned
 
 LIFT = 4.0  # of rounding, that precisions are made larger by: it decides then on no sign
 SOUND = 8.0  # times what precisions are made larger by, at all coordinates: it adds up along chains
@@ -74,7 +75,7 @@ class BorderedMap(AbstractMap):
         factor, turned, moved, own, pulled = self.moments(u)
         z_border = _back(own, u[self.border] + pulled)
         inner = u.at[self.members].get(mode="fill", fill_value=0.0)
-        z = _solved_turned(factor, inner + moved - turned @ z_border)
+        z = solved_turned(factor, inner + moved - turned @ z_border)
         center = jnp.asarray(self.center).at[self.members].get(mode="fill", fill_value=0.0)
         x = u.at[self.members].set(center + z, mode="drop")
         x = x.at[self.border].set(jnp.asarray(self.center)[self.border] + z_border)
@@ -86,7 +87,7 @@ class BorderedMap(AbstractMap):
         z_border = _back(own, u[..., self.border] + pulled)
         inner = _padded(u, 0.0)[..., self.members] + moved - np.einsum("...bij,...j->...bi", turned, z_border)
         return self.put(
-            u, self._center() + _solved_turned(factor, inner), np.asarray(self.center)[self.border] + z_border
+            u, self._center() + solved_turned(factor, inner), np.asarray(self.center)[self.border] + z_border
         )
 
     def inverse(self, x: Float[np.ndarray, "*batch dim"]) -> Float[np.ndarray, "*batch dim"]:
@@ -152,13 +153,13 @@ class BorderedMap(AbstractMap):
         def weighed(part):
             return xp.tensordot(weight, part, axes=1)
 
-        factor = _factor(_lifted(weighed(self.precision)))
-        pull = _solved(factor, weighed(self.pull))
-        turned = _solved_columns(factor, weighed(self.coupling))
+        factor = factored(_lifted(weighed(self.precision)))
+        pull = solved(factor, weighed(self.pull))
+        turned = solved_columns(factor, weighed(self.coupling))
         own = _lifted(weighed(self.border_precision)) - xp.einsum("...bij,...bik->...jk", turned, turned)
         left = weighed(self.border_pull) - xp.einsum("...bij,...bi->...j", turned, pull)
-        lower = _factor(own) if own.shape[-1] else own
-        return factor, turned, pull, lower, _solved(lower, left) if own.shape[-1] else left
+        lower = factored(own) if own.shape[-1] else own
+        return factor, turned, pull, lower, solved(lower, left) if own.shape[-1] else left
 
 
 def _rounding() -> float:
@@ -171,16 +172,5 @@ def _lifted(precision):
     return precision * (1.0 + LIFT * _rounding() * np.eye(width, dtype=precision.dtype))
 
 
-def _solved_columns(factor, right):
-    """C⁻¹ K, a column of K at a time."""
-    if not right.shape[-1]:
-        return right
-    if isinstance(factor, np.ndarray):
-        return np.linalg.solve(factor, right)
-    if factor.shape[-1] > UNROLLED:
-        return jax.scipy.linalg.solve_triangular(factor, right, lower=True)
-    return jnp.stack([_solved(factor, right[..., j]) for j in range(right.shape[-1])], axis=-1)
-
-
 def _back(own, right):
-    return _solved_turned(own, right) if own.shape[-1] else right
+    return solved_turned(own, right) if own.shape[-1] else right

@@ -10,7 +10,8 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float
 
-from monochord.maps._sequences import NOISE, Score, Sequence
+from monochord.maps._sequences import Near, Score, Sequence, step
+from monochord.maps._together import NOISE, Touch, filled, seen_by_columns, told_apart
 
 MAX_GRID, MAX_OFFSETS = 256, 729
 NUM_MOVED = 4  # coordinates that tell whether what a scale changes is linear in them
@@ -41,14 +42,9 @@ def weights(exponents: list[Exponents], moved: Float[np.ndarray, "n dim"]) -> Fl
     return np.exp(np.stack([-sum(c * moved[:, j] for j, c in own.items()) for own in exponents], axis=1))
 
 
-def step(unit: Float[np.ndarray, " dim"], i: int) -> Float[np.ndarray, " dim"]:
-    """A step of coordinate i alone."""
-    e = np.zeros(len(unit))
-    e[i] = unit[i]
-    return e
-
-
-def straight(score: Score, at, unit, scales: dict[int, Sequence], rng: np.random.Generator) -> dict[int, Sequence]:
+def straight(
+    score: Score, at, unit, scales: dict[int, Sequence], near: Near, rng: np.random.Generator
+) -> dict[int, Sequence]:
     """The scales along which what changes is linear in most of what they touch; of the intercepts and effects of counts it is not.
 
     A few of these are moved one at a time. Scores of other scales, and of an autoregression's coefficient, bend; most others must not.
@@ -57,10 +53,9 @@ def straight(score: Score, at, unit, scales: dict[int, Sequence], rng: np.random
     for j, one in scales.items():
         moved = rng.choice(one.touched, min(len(one.touched), NUM_MOVED), replace=False)
         steps = np.array([side * step(unit, int(i)) for i in moved for side in (-1.0, 1.0)])
-        points = at + np.concatenate([np.zeros((1, len(at))), steps])
-        scores = score(np.concatenate([points, points + step(unit, j)])) * unit
-        change = (scores[len(points) :] - scores[: len(points)])[:, one.touched]
-        change = (change[1:] - change[0]).reshape(len(moved), 2, -1)
+        here = np.stack([of[i] for i in moved for of in (near.back, near.forth)])
+        there = score(at + step(unit, j) + steps) * unit
+        change = (there - near.forth[j] - here + near.middle)[:, one.touched].reshape(len(moved), 2, -1)
         size = np.max(np.abs(change), axis=1)
         moves = size > CLEAN * np.max(size)
         bends = moves & (np.abs(change.sum(1)) > CONSISTENT * size)
@@ -96,8 +91,7 @@ def joint_forms(score: Score, at, unit, scales: dict[int, Sequence]) -> list[For
 def fields_at(score: Score, at, unit, exponents: list[Exponents], members) -> list[Form]:
     """The fields of known terms at another place, of `members`."""
     offsets = _offsets(exponents, unit)
-    basis = np.concatenate([np.ones((len(offsets), 1)), weights(exponents, offsets)], axis=1)
-    fields = -np.linalg.solve(basis, score(at + offsets))[1:]
+    fields = -np.linalg.solve(_basis(exponents, offsets), score(at + offsets))[1:]
     fields[:, np.setdiff1d(np.arange(len(at)), members)] = 0.0
     return [Form(own, field) for own, field in zip(exponents, fields, strict=True)]
 
@@ -120,34 +114,53 @@ def _coupled(score: Score, at, unit, scales: dict[int, Sequence]) -> list[list[i
     return [[j for j in names if group[j] == g] for g in dict.fromkeys(group.values())]
 
 
-def columns(score: Score, at, unit, forms: list[Form], scales: set[int]) -> Columns:
-    """How fields change with each coordinate that they hold, by a step to either side of it at as many scales as tell them apart."""
-    dim, fields = len(at), np.stack([form.field * unit for form in forms])
-    holds = np.abs(fields) > CLEAN * np.max(np.abs(fields), axis=1, keepdims=True)
-    held = {i: tuple(np.flatnonzero(holds[:, i])) for i in range(dim) if i not in scales and np.any(holds[:, i])}
-    offsets = {own: _offsets([forms[t].exponents for t in own], unit) for own in set(held.values())}
+def columns(score: Score, at, unit, forms: list[Form], scales: set[int], touch: Touch) -> Columns:
+    """How fields change with each coordinate that they hold, by a step to either side of it at as many scales as tell them apart.
+
+    Coordinates that no row tells of together are moved at once.
+    """
+    dim, held = len(at), _held(forms, unit, scales)
     if not held:  # nothing finite, as beyond a wall
         raise np.linalg.LinAlgError
+    offsets = {own: _offsets([forms[t].exponents for t in own], unit) for own in set(held.values())}
+    classes = [np.array([i for i in held if held[i] == own]) for own in offsets]
+    rows = np.array(list(held))
+    sets, alone = told_apart(touch, classes, rows)
     # scales move what else they hold too: only differences are of the terms that hold i
     points = [at + offset for own in offsets for offset in offsets[own]]
-    points += [at + side * step(unit, i) + x for i in held for side in (1.0, -1.0) for x in offsets[held[i]]]
+    for own in sets:
+        moved = np.where(np.isin(np.arange(dim), own), unit, 0.0)
+        points += [at + side * moved + x for side in (1.0, -1.0) for x in offsets[held[own[0]]]]
     scores, middle, place = score(np.array(points)), {}, 0
-    for own, steps in offsets.items():
-        middle[own], place = scores[place : place + len(steps)], place + len(steps)
+    for terms, steps in offsets.items():
+        middle[terms], place = scores[place : place + len(steps)], place + len(steps)
     matrices, curvature = np.zeros((len(forms), dim, dim)), np.zeros((dim, dim))
-    bent = np.zeros((len(forms), dim, dim), bool)
-    for i, own in held.items():
-        count = len(offsets[own])
-        changes = scores[place : place + 2 * count].reshape(2, count, dim) - middle[own]
+    bent, seen = np.zeros((len(forms), dim, dim), bool), seen_by_columns(touch, rows, alone)
+    for own in sets:
+        terms, count = held[own[0]], len(middle[held[own[0]]])
+        changes = scores[place : place + 2 * count].reshape(2, count, dim) - middle[terms]
         place += 2 * count
-        curvature[i] = -(changes[0, 0] - changes[1, 0]) / (2.0 * unit[i])
-        basis = np.concatenate([np.ones((count, 1)), weights([forms[t].exponents for t in own], offsets[own])], axis=1)
+        basis = _basis([forms[t].exponents for t in terms], offsets[terms])
         up, down = -np.linalg.solve(basis, changes)[:, 1:]
-        matrices[list(own), i] = (up - down) / (2.0 * unit[i])
-        size = np.maximum(np.abs(up * unit).max(1), np.abs(down * unit).max(1))
-        bent[list(own), i] = np.abs(up + down) * unit > CONSISTENT * size[:, None]
-    bent[:, list(scales)] = bent[:, :, list(scales)] = False
-    return Columns(matrices, (curvature + curvature.T) / 2.0, bent)
+        for i in own:
+            curvature[i] = seen[i] * (changes[1, 0] - changes[0, 0]) / (2.0 * unit[i])
+            matrices[list(terms), i] = seen[i] * (up - down) / (2.0 * unit[i])
+            size = np.max(np.maximum(np.abs(up), np.abs(down)) * unit * seen[i], axis=1, keepdims=True)
+            bent[list(terms), i] = seen[i] & (np.abs(up + down) * unit > CONSISTENT * size)
+    curvature = filled(curvature, seen)
+    return Columns(filled(matrices, seen), (curvature + curvature.T) / 2.0, bent)
+
+
+def _held(forms: list[Form], unit, scales: set[int]) -> dict[int, tuple[int, ...]]:
+    """By coordinate that is no scale, the forms that hold it."""
+    fields = np.stack([form.field * unit for form in forms])
+    holds = np.abs(fields) > CLEAN * np.max(np.abs(fields), axis=1, keepdims=True)
+    owned = {int(i): tuple(map(int, np.flatnonzero(holds[:, i]))) for i in np.flatnonzero(holds.any(0))}
+    return {i: own for i, own in owned.items() if i not in scales}
+
+
+def _basis(exponents: list[Exponents], offsets) -> Float[np.ndarray, "n one_and_terms"]:
+    return np.concatenate([np.ones((len(offsets), 1)), weights(exponents, offsets)], axis=1)
 
 
 def _offsets(exponents: list[Exponents], unit) -> Float[np.ndarray, "one_and_terms dim"]:
@@ -158,7 +171,7 @@ def _offsets(exponents: list[Exponents], unit) -> Float[np.ndarray, "one_and_ter
     )
     tried = np.zeros((len(steps), len(unit)))
     tried[:, own] = steps * unit[own]
-    left = np.concatenate([np.ones((len(tried), 1)), weights(exponents, tried)], axis=1)
+    left = _basis(exponents, tried)
     chosen = [0]
     for _ in exponents:
         way = left[chosen[-1]] / np.linalg.norm(left[chosen[-1]])

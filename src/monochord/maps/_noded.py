@@ -17,6 +17,7 @@ from jaxtyping import Bool, Float, Int
 from monochord.arrays import Array
 from monochord.maps._base import AbstractMap
 from monochord.maps._bordered import BorderedMap
+from monochord.maps._small import is_narrow
 
 NEAREST = np.array([-1, 0, 1])
 
@@ -84,7 +85,10 @@ class NodedMap(AbstractMap):
         u = jnp.asarray(u)
         nearest, share = self._mixture(u)
         parts = (jnp.asarray(getattr(self, name))[nearest] for name in DIFFER)
-        x, *slopes = jax.vmap(lambda *own: self._map(*own).with_slopes(u))(*parts)
+        if is_narrow(self.members.shape[1], len(self.border)):
+            x, *slopes = jax.vmap(lambda *own: self._map(*own).with_slopes(u))(*parts)
+        else:  # wide matrices of several nodes would go to LAPACK at once
+            x, *slopes = jax.lax.map(lambda own: self._map(*own).with_slopes(u), tuple(parts))
         log_det = sum((jnp.sum(jnp.log(jnp.tensordot(share, part, axes=1))) for part in slopes), jnp.zeros((), u.dtype))
         return share @ x, log_det
 

@@ -11,16 +11,26 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float, Int
 
+from monochord.maps._together import NOISE, Touch, apart, touching
+
 Score = Callable[[np.ndarray], np.ndarray]  # (n, dim) points to (n, dim) scores
 
 NUM_STEPS = 4  # two ratios, and as many equations again
 MAX_ORDER = 2
 TOUCHED = 1e-8  # change of a score, over the largest score
 HOLDS = 1e-6  # of the largest change of one score in a sequence
-NOISE = 1e-10  # of a score
 SPEEDS = (0.005, 20.0)  # size of c δ
 FEWEST = 3  # scores that change in sequences of two ratios
 FORETOLD = 1e-4  # of the change of a score, at steps beyond those that gave two ratios
+
+
+class Near(NamedTuple):
+    """Scores, in units, at a place and a step of each coordinate to either side; and which coordinates touch each other."""
+
+    middle: Float[np.ndarray, " dim"]
+    back: Float[np.ndarray, "dim dim"]
+    forth: Float[np.ndarray, "dim dim"]
+    touch: Touch
 
 
 class Sequence(NamedTuple):
@@ -30,21 +40,60 @@ class Sequence(NamedTuple):
     touched: Int[np.ndarray, " touched"]
 
 
-def sequences(score: Score, at: Float[np.ndarray, " dim"], unit: Float[np.ndarray, " dim"]) -> dict[int, Sequence]:
-    """By coordinate, those that are logarithms of scales, for all that steps of `unit` from `at` say. Spends 1 + 4 dim gradients, and 4 for each of two
-    exponents.
+def scores_near(score: Score, at: Float[np.ndarray, " dim"], unit: Float[np.ndarray, " dim"]) -> Near:
+    """Spends 1 + 2 dim gradients."""
+    dim, steps = len(at), np.diag(unit)
+    scores = score(np.concatenate([at[None], at - steps, at + steps])) * unit
+    middle, back, forth = scores[0], scores[1 : 1 + dim], scores[1 + dim :]
+    changes = np.maximum(np.abs(back - middle), np.abs(forth - middle))
+    return Near(middle, back, forth, touching(changes, np.max(np.abs(scores), axis=0)))
+
+
+def sequences(
+    score: Score, at: Float[np.ndarray, " dim"], unit: Float[np.ndarray, " dim"], near: Near
+) -> dict[int, Sequence]:
+    """By coordinate, those that are logarithms of scales, for all that steps of `unit` from `at` say.
+
+    Spends 2 gradients for each coordinate that some score is more than quadratic in, and 4 for each of two exponents.
     """
-    dim = len(at)
-    steps = np.array([-2, -1, 1, 2])
-    points = at + np.einsum("k,ij->ikj", steps, np.diag(unit))
-    scores = score(np.concatenate([at[None], points.reshape(-1, dim)])) * unit
-    found = {}
-    for j in range(dim):
-        along = np.insert(scores[1 + NUM_STEPS * j : 1 + NUM_STEPS * (j + 1)], NUM_STEPS // 2, scores[0], axis=0)
-        one = _sequence(along, j) if np.all(np.isfinite(along)) else None
-        if one is not None and (len(one.exponents) == 1 or _goes_on(score, at, unit, j, along, one)):
-            found[j] = Sequence(-np.log(one.exponents) / unit[j], one.touched)
+    suspects, found = _suspects(score, at, unit, near), {}
+    if not len(suspects):
+        return {}
+    far = np.array([at + side * step(unit, int(j)) for j in suspects for side in (-2.0, 2.0)])
+    beyond = (score(far) * unit).reshape(len(suspects), 2, len(at))
+    for j, (low, high) in zip(suspects, beyond, strict=True):
+        along = np.stack([low, near.back[j], near.middle, near.forth[j], high])
+        one = _sequence(along, int(j)) if np.all(np.isfinite(along)) else None
+        if one is not None and (len(one.exponents) == 1 or _goes_on(score, at, unit, int(j), along, one)):
+            found[int(j)] = Sequence(-np.log(one.exponents) / unit[j], one.touched)
     return found
+
+
+def step(unit: Float[np.ndarray, " dim"], i: int) -> Float[np.ndarray, " dim"]:
+    """A step of coordinate i alone."""
+    e = np.zeros(len(unit))
+    e[i] = unit[i]
+    return e
+
+
+def _suspects(score: Score, at, unit, near: Near) -> Int[np.ndarray, " suspects"]:
+    """Coordinates that other scores are not quadratic in, or may not be: sets that do not touch are moved at once, two steps, and what they do adds."""
+    middle, back, forth, touch = near
+    most = np.maximum(np.abs(back - middle), np.abs(forth - middle))
+    size = np.maximum(np.abs(middle), np.max(most, axis=0))
+    bends = np.abs(back + forth - 2.0 * middle) > HOLDS * most + NOISE * size
+    np.fill_diagonal(bends, False)
+    sets = apart(touch, np.flatnonzero(np.any(bends, axis=1) & np.all(np.isfinite(back + forth), axis=1)))
+    if not sets:
+        return np.zeros(0, int)
+    scores = score(np.array([at + 2.0 * sum(step(unit, int(j)) for j in own) for own in sets])) * unit
+    found = []
+    for own, reached in zip(sets, scores, strict=True):
+        said = middle + np.sum(3.0 * forth[own] + back[own] - 4.0 * middle, axis=0)
+        holds = np.abs(reached - said) <= NOISE * np.maximum(size, np.abs(reached))
+        if not np.all(np.delete(holds, own)):
+            found.append(own)
+    return np.sort(np.concatenate(found)) if found else np.zeros(0, int)
 
 
 def _sequence(scores: Float[np.ndarray, "steps dim"], j: int) -> Sequence | None:

@@ -22,11 +22,11 @@ from monochord.maps._forms import (
     columns,
     fields_at,
     joint_forms,
-    step,
     straight,
     weights,
 )
-from monochord.maps._sequences import FEWEST, Score, Sequence, sequences
+from monochord.maps._sequences import FEWEST, Near, Score, Sequence, scores_near, sequences, step
+from monochord.maps._together import Touch, filled, seen_by_columns, told_apart
 
 OFF = 0.3  # standard deviations by which the place looked at is off the centre: no coordinate sits at its prior's mean
 STEP = 1.5  # of the logarithm of a weight: far enough to tell exponents apart
@@ -46,12 +46,15 @@ class Term:
 
 @dataclasses.dataclass(frozen=True)
 class Terms:
-    """All terms found around a place; the coordinates that they hold only given; and the precision of all else, of members."""
+    """All terms found around a place; the coordinates that they hold only given; the precision of all else, of members; and which coordinates touch
+    each other.
+    """
 
     at: Float[np.ndarray, " dim"]
     terms: tuple[Term, ...]
     given: tuple[int, ...]
     rest: Float[np.ndarray, "dim dim"]
+    touch: Touch
 
     @property
     def scales(self) -> tuple[int, ...]:
@@ -86,13 +89,14 @@ def found_terms(
 ) -> Terms | None:
     """The terms of the target of `score` near `center`, looked at in steps of `unit`; None where there are none."""
     at = center + OFF * unit * rng.standard_normal(len(center))
-    scales = _of_many(straight(score, at, unit, sequences(score, at, unit), rng))
+    near = scores_near(score, at, unit)
+    scales = _scales(score, at, unit, near, rng)
     while 1 <= len(scales) <= MAX_SCALES:
         steps = _with_steps(unit, [{j: float(c)} for j, one in scales.items() for c in one.exponents])
         forms = joint_forms(score, at, steps, scales)
         if not forms:
             return None
-        found = _cleaned(at, forms, columns(score, at, steps, forms, set(scales)), steps)
+        found = _cleaned(at, forms, columns(score, at, steps, forms, set(scales), near.touch), steps, near.touch)
         dropped = set(scales) - set(found.scales)
         if not any(j in scales[k].touched for j in dropped for k in found.scales):
             break  # else what was taken for a scale may be a member
@@ -107,13 +111,18 @@ def found_terms(
     return dataclasses.replace(found, rest=rest)
 
 
-def _of_many(scales: dict[int, Sequence]) -> dict[int, Sequence]:
-    """Without scales of one or two coordinates that another scales: a group's own spread is one of many of its kind."""
-    return {
-        j: one
-        for j, one in scales.items()
-        if len(one.touched) >= FEWEST or not any(j in other.touched for other in scales.values())
-    }
+def _scales(score: Score, at, unit, near: Near, rng: np.random.Generator) -> dict[int, Sequence]:
+    """Scales, without those of one or two coordinates that another scales: a group's own spread is one of many of its kind."""
+    seen = sequences(score, at, unit, near)
+    many = straight(score, at, unit, {j: one for j, one in seen.items() if len(one.touched) >= FEWEST}, near, rng)
+    few = _alone({j: one for j, one in seen.items() if len(one.touched) < FEWEST}, many)
+    few = straight(score, at, unit, few, near, rng)
+    return many | _alone(few, few)
+
+
+def _alone(scales: dict[int, Sequence], others: dict[int, Sequence]) -> dict[int, Sequence]:
+    """Those that no other touches."""
+    return {j: one for j, one in scales.items() if not any(j in other.touched for other in others.values())}
 
 
 def _with_steps(unit: Float[np.ndarray, " dim"], exponents: list[Exponents]) -> Float[np.ndarray, " dim"]:
@@ -126,12 +135,16 @@ def _with_steps(unit: Float[np.ndarray, " dim"], exponents: list[Exponents]) -> 
 
 def with_rest(score: Score, found: Terms, unit: Float[np.ndarray, " dim"]) -> Terms:
     """The terms with what they leave of the precision at their place, by differences of two steps of each member."""
-    members = found.members
-    steps = np.array([step(unit, int(i)) for i in members])
-    scores = score(np.concatenate([found.at + steps, found.at - steps]))[:, members].reshape(2, len(members), -1)
-    curvature, own = -(scores[0] - scores[1]) / (2.0 * unit[members, None]), np.ix_(members, members)
-    rest = np.zeros_like(found.rest)
-    rest[own] = (curvature + curvature.T) / 2.0 - sum(term.precision[own] for term in found.terms)
+    members, dim = found.members, len(unit)
+    sets, alone = told_apart(found.touch, [members], members)
+    steps = np.array([np.where(np.isin(np.arange(dim), own), unit, 0.0) for own in sets])
+    scores = score(np.concatenate([found.at + steps, found.at - steps])).reshape(2, len(sets), dim)
+    curvature, seen = np.zeros((dim, dim)), seen_by_columns(found.touch, members, alone)
+    for own, change in zip(sets, scores[1] - scores[0], strict=True):
+        for i in own:
+            curvature[i] = seen[i] * change / (2.0 * unit[i])
+    curvature, own, rest = filled(curvature, seen), np.ix_(members, members), np.zeros_like(found.rest)
+    rest[own] = ((curvature + curvature.T) / 2.0)[own] - sum(term.precision[own] for term in found.terms)
     return dataclasses.replace(found, rest=rest)
 
 
@@ -145,7 +158,7 @@ def given_other(
         at = found.at.copy()
         at[given] = value
         forms = fields_at(score, at, unit, exponents, found.members)
-        measured = columns(score, at, unit, forms, set(found.scales))
+        measured = columns(score, at, unit, forms, set(found.scales), found.touch)
         terms = tuple(
             Term(form.exponents, np.where(term.precision != 0, (matrix + matrix.T) / 2.0, 0.0), form.field)
             for term, form, matrix in zip(found.terms, forms, measured.matrices, strict=True)
@@ -154,7 +167,7 @@ def given_other(
     return nodes
 
 
-def _cleaned(at, forms: list[Form], measured: Columns, unit) -> Terms:
+def _cleaned(at, forms: list[Form], measured: Columns, unit, touch: Touch) -> Terms:
     """The terms but those of scales for which they are not linear, once some coordinates are given; `rest` being all of the curvature."""
     pairs = list(zip(forms, measured.matrices, measured.bent, strict=True))
     false = {
@@ -173,7 +186,7 @@ def _cleaned(at, forms: list[Form], measured: Columns, unit) -> Terms:
         matrix[size <= CLEAN * size.max()] = 0.0
         if np.any(matrix):
             kept.append(Term(form.exponents, matrix, np.where(np.any(matrix, axis=0), form.field, 0.0)))
-    return Terms(at, tuple(kept), tuple(given), measured.curvature)
+    return Terms(at, tuple(kept), tuple(given), measured.curvature, touch)
 
 
 def _given(bent: Bool[np.ndarray, "dim dim"]) -> list[int]:
