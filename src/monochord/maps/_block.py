@@ -14,12 +14,12 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from monochord.arrays import Array
-from monochord.maps._base import AbstractMap
+from monochord.maps._blockwise import AbstractBlockwise, padded
 from monochord.maps._small import factored, solved, solved_turned
 
 
 @final
-class BlockMap(AbstractMap):
+class BlockMap(AbstractBlockwise):
     """The map u ↦ x. Coordinates in no block keep their values.
 
     Rows of `members` shorter than its width are filled with dim, where `precision` holds an identity in its first term.
@@ -36,22 +36,9 @@ class BlockMap(AbstractMap):
     shift: Float[Array, "terms blocks width one_and_locations"]
 
     @property
-    def dim(self) -> int:
-        return self.center.shape[0]
-
-    @property
-    def num_moved(self) -> int:
-        return len(self.moved)
-
-    @property
     def moved(self) -> Int[np.ndarray, " moved"]:
-        """Places of the coordinates in a block."""
-        return np.setdiff1d(np.arange(self.dim), self.left)
-
-    @property
-    def left(self) -> Int[np.ndarray, " left"]:
-        """Places of the coordinates in no block."""
-        return np.setdiff1d(np.arange(self.dim), np.asarray(self.members))
+        members = np.asarray(self.members)
+        return np.sort(members[members < self.dim])
 
     def forward(self, u: Float[Array, " dim"]) -> tuple[Float[Array, " dim"], Float[Array, ""]]:
         factor, moved = self._moments(u)
@@ -66,13 +53,13 @@ class BlockMap(AbstractMap):
     def place(self, u: Float[np.ndarray, "*batch dim"]) -> Float[np.ndarray, "*batch dim"]:
         u = np.asarray(u)
         factor, moved = self._moments(u)
-        z = solved_turned(factor, moved + _padded(u, 0.0)[..., self.members])
+        z = solved_turned(factor, moved + padded(u, 0.0)[..., self.members])
         return self._put(u, self._center(z) + self._unit(z) * z)
 
     def inverse(self, x: Float[np.ndarray, "*batch dim"]) -> Float[np.ndarray, "*batch dim"]:
         x = np.asarray(x)
         factor, moved = self._moments(x)
-        at = _padded(x, 0.0)[..., self.members]
+        at = padded(x, 0.0)[..., self.members]
         z = (at - self._center(at)) / self._unit(at)
         return self._put(x, np.einsum("...ij,...i->...j", factor, z) - moved)
 
@@ -81,15 +68,15 @@ class BlockMap(AbstractMap):
         return f"{self.num_moved} coordinates in {len(self.members)} blocks given location and precision by {shown}"
 
     def _center(self, like):
-        return _padded(np.asarray(self.center), 0.0)[self.members] + 0.0 * like
+        return padded(np.asarray(self.center), 0.0)[self.members] + 0.0 * like
 
     def _unit(self, like):
-        return _padded(np.asarray(self.unit), 1.0)[self.members] + 0.0 * like
+        return padded(np.asarray(self.unit), 1.0)[self.members] + 0.0 * like
 
     def _put(self, whole, values):
-        padded = _padded(whole, 0.0)
-        padded[..., self.members] = values
-        return padded[..., :-1]
+        filled = padded(whole, 0.0)
+        filled[..., self.members] = values
+        return filled[..., :-1]
 
     def _moments(self, x):
         """C and C⁻¹ P ℓ by block."""
@@ -104,7 +91,3 @@ class BlockMap(AbstractMap):
         precision = xp.einsum("...k,kbij->...bij", weight, self.precision)
         factor = factored(precision)
         return factor, solved(factor, xp.einsum("...k,kbil,...l->...bi", weight, self.shift, regressors))
-
-
-def _padded(values: np.ndarray, fill: float) -> np.ndarray:
-    return np.concatenate([values, np.full((*values.shape[:-1], 1), fill)], axis=-1)

@@ -20,8 +20,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from monochord.arrays import Array
-from monochord.maps._base import AbstractMap
-from monochord.maps._block import _padded
+from monochord.maps._blockwise import AbstractBlockwise, padded
 from monochord.maps._small import factored, solved, solved_columns, solved_turned
 
 LIFT = 4.0  # of rounding, that precisions are made larger by: it decides then on no sign
@@ -29,7 +28,7 @@ SOUND = 8.0  # times what precisions are made larger by, at all coordinates: it 
 
 
 @final
-class BorderedMap(AbstractMap):
+class BorderedMap(AbstractBlockwise):
     """The map u ↦ x. Scales, and coordinates in no block and not in the border, keep their values.
 
     Rows of `members` shorter than its width are filled with dim, where `precision` holds an identity in its first term.
@@ -47,23 +46,9 @@ class BorderedMap(AbstractMap):
     border_pull: Float[Array, "terms border"]
 
     @property
-    def dim(self) -> int:
-        return self.center.shape[0]
-
-    @property
-    def num_moved(self) -> int:
-        return len(self.moved)
-
-    @property
     def moved(self) -> Int[np.ndarray, " moved"]:
-        """Places of the coordinates in a block or in the border."""
         members = np.asarray(self.members)
         return np.sort(np.concatenate([members[members < self.dim], np.asarray(self.border)]))
-
-    @property
-    def left(self) -> Int[np.ndarray, " left"]:
-        """Places of all others."""
-        return np.setdiff1d(np.arange(self.dim), self.moved)
 
     def forward(self, u: Float[Array, " dim"]) -> tuple[Float[Array, " dim"], Float[Array, ""]]:
         x, in_blocks, in_border = self.with_slopes(u)
@@ -85,7 +70,7 @@ class BorderedMap(AbstractMap):
         u = np.asarray(u)
         factor, turned, moved, own, pulled = self.moments(u)
         z_border = _back(own, u[..., self.border] + pulled)
-        inner = _padded(u, 0.0)[..., self.members] + moved - np.einsum("...bij,...j->...bi", turned, z_border)
+        inner = padded(u, 0.0)[..., self.members] + moved - np.einsum("...bij,...j->...bi", turned, z_border)
         return self.put(
             u, self._center() + solved_turned(factor, inner), np.asarray(self.center)[self.border] + z_border
         )
@@ -127,18 +112,18 @@ class BorderedMap(AbstractMap):
         return f"{self.num_moved} coordinates standardised given {shown}: non-centred where scales are small, centred where they are large"
 
     def _center(self):
-        return _padded(np.asarray(self.center), 0.0)[self.members]
+        return padded(np.asarray(self.center), 0.0)[self.members]
 
     def gathered(self, x: Float[np.ndarray, "*batch dim"]) -> Float[np.ndarray, "*batch blocks width"]:
         """The coordinates of blocks, less the centre."""
-        return _padded(x, 0.0)[..., self.members] - self._center()
+        return padded(x, 0.0)[..., self.members] - self._center()
 
     def put(self, whole, inner, border):
         """`whole` with other values of what is in blocks and in the border."""
-        padded = _padded(whole, 0.0)
-        padded[..., self.members] = inner
-        padded[..., self.border] = border
-        return padded[..., :-1]
+        filled = padded(whole, 0.0)
+        filled[..., self.members] = inner
+        filled[..., self.border] = border
+        return filled[..., :-1]
 
     def _weight(self, x):
         xp = np if isinstance(x, np.ndarray) else jnp

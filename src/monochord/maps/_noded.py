@@ -15,7 +15,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from monochord.arrays import Array
-from monochord.maps._base import AbstractMap
+from monochord.maps._blockwise import AbstractBlockwise
 from monochord.maps._bordered import BorderedMap
 from monochord.maps._small import is_narrow
 
@@ -23,7 +23,7 @@ NEAREST = np.array([-1, 0, 1])
 
 
 @final
-class NodedMap(AbstractMap):
+class NodedMap(AbstractBlockwise):
     """The map u ↦ x. Fields are those of `BorderedMap`, of which those with a first axis of nodes differ from node to node."""
 
     given: Int[Array, " one"]
@@ -56,22 +56,8 @@ class NodedMap(AbstractMap):
         )
 
     @property
-    def dim(self) -> int:
-        return self.center.shape[0]
-
-    @property
-    def num_moved(self) -> int:
-        return len(self.moved)
-
-    @property
     def moved(self) -> Int[np.ndarray, " moved"]:
-        """Places of the coordinates in a block or in the border."""
         return self.at_node(0).moved
-
-    @property
-    def left(self) -> Int[np.ndarray, " left"]:
-        """Places of all others."""
-        return self.at_node(0).left
 
     @property
     def num_nodes(self) -> int:
