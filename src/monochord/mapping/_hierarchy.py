@@ -13,6 +13,7 @@ from monochord.fits import FitResult
 from monochord.gaussian import Gaussian
 from monochord.mapping._fitting import MAX_ROUNDS, allowance, begun, fitted_rest
 from monochord.mapping._judge import FINISHED, RANK, gains, loses, wants_tails
+from monochord.mapping._line import moments, seen_along
 from monochord.maps import (
     BorderedMap,
     NodedMap,
@@ -31,12 +32,7 @@ MAX_DIM = 1000
 LOOSE = 0.1  # standard deviation of the logarithm of a spread, as its scale moves through the posterior
 FEW, LOOSE_OF_FEW = 8, 0.3  # of few there is less to gain: the noise of 16 observations of two coefficients moves by .2
 SCALED = 0.1  # of the largest of these, from which on a coordinate counts as scaled by it
-REACH, NUM_PLACES = 4.0, 21  # of logarithms of spreads, to either side, at which a scale is looked at first
-MAX_LOOKS, FEWEST_PLACES = (
-    7,
-    3,
-)  # each twice as far or much nearer; places at which the density is a tenth of the largest, or more
-DEEP = 12.0  # nats below the largest density: what lies beyond has a mass of 1e-5
+REACH = 4.0  # of logarithms of spreads, to either side, at which a scale is looked at first
 FAR = 2.0  # times the distance of a fit's draws from its centre
 MOST_EACH = 40  # gradients that a search may cost, by coordinate
 NODES_REACH, NUM_NODES = 2.3, 7  # standard deviations of a given coordinate: nodes at 0, .7, 1.5 and 2.9 to either side
@@ -191,55 +187,30 @@ def _start(score: _Counted, along: BorderedMap | NodedMap, unit: Float[np.ndarra
     is_loose = False
     for row, j in enumerate(np.asarray(along.scales)):
         reach = REACH * 2.0 / np.max(np.abs(along.exponents[:, row]))
-        found = _along_scale(score, along, mean, int(j), float(reach))
+        found = seen_along(_look(score, along, mean, int(j)), float(mean[j]), float(reach))
         if found is None:
             return None
-        u, weight = found
-        mean[j], deviation[j] = _moments(u[:, j], weight)
-        moves = _moments(along.log_spreads(u), weight)[1]
+        mean[j], deviation[j] = moments(*found)
+        moves = moments(along.log_spreads(_with(mean, int(j), found[0])), found[1])[1]
         scaled = moves[moves > SCALED * np.max(moves)]
         is_loose = is_loose or np.mean(scaled) > (LOOSE if len(scaled) >= FEW else LOOSE_OF_FEW)
     return Gaussian(mean, DiagonalMetric(deviation)) if is_loose else None
 
 
-def _along_scale(
-    score: _Counted, along: BorderedMap | NodedMap, mean, j: int, reach: float
-) -> tuple[Float[np.ndarray, "n dim"], Float[np.ndarray, " n"]] | None:
-    """Places along a scale and the target's density there, at a distance that shows it; None where the map ends before the density does.
+def _look(score: _Counted, along: BorderedMap | NodedMap, mean, j: int):
+    """The density along a scale, with all that the map moves at its centre: the marginal one, as far as the map is exact."""
 
-    With all that the map moves at its centre, the density along a scale is the marginal one, as far as the map is exact.
-    """
-    low, high = float(mean[j]) - reach, float(mean[j]) + reach
-    is_deep = False  # at both ends, once: from then on the density is only looked at more closely
-    for _ in range(MAX_LOOKS):
-        u = np.tile(mean, (NUM_PLACES, 1))
-        u[:, j] = np.linspace(low, high, NUM_PLACES)
-        is_sound, density = along.is_sound(u), score.evaluated(u, along).log_density
-        density = np.where(np.isfinite(density) & is_sound, density, -np.inf)
-        best = int(np.argmax(density))
-        if not np.isfinite(density[best]):
-            return None
-        seen = np.flatnonzero(density > density[best] - DEEP)
-        if not np.all(is_sound[max(seen[0] - 1, 0) : seen[-1] + 2]):
-            return None
-        is_deep = is_deep or (seen[0] > 0 and seen[-1] < NUM_PLACES - 1)
-        weight = np.exp(density - density[best])
-        if not is_deep:
-            low, high = (
-                low - (seen[0] == 0) * (high - low) / 2.0,
-                high + (seen[-1] == NUM_PLACES - 1) * (high - low) / 2.0,
-            )
-        elif np.sum(weight > 0.1) < FEWEST_PLACES:
-            low, high = float(u[max(seen[0] - 1, 0), j]), float(u[min(seen[-1] + 1, NUM_PLACES - 1), j])
-        else:
-            return u[weight > 0.0], weight[weight > 0.0]
-    return None
+    def look(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        u = _with(mean, j, values)
+        return score.evaluated(u, along).log_density, along.is_sound(u)
+
+    return look
 
 
-def _moments(values: np.ndarray, weight: Float[np.ndarray, " n"]):
-    """Means and standard deviations of weighted rows."""
-    mean = np.average(values, axis=0, weights=weight)
-    return mean, np.sqrt(np.average((values - mean) ** 2, axis=0, weights=weight))
+def _with(mean: Float[np.ndarray, " dim"], j: int, values: Float[np.ndarray, " n"]) -> Float[np.ndarray, "n dim"]:
+    u = np.tile(mean, (len(values), 1))
+    u[:, j] = values
+    return u
 
 
 def _is_exact(key: Key, score: _Counted, along: BorderedMap | NodedMap, start: Gaussian) -> bool:

@@ -122,33 +122,42 @@ def columns(score: Score, at, unit, forms: list[Form], scales: set[int], touch: 
     dim, held = len(at), _held(forms, unit, scales)
     if not held:  # nothing finite, as beyond a wall
         raise np.linalg.LinAlgError
-    offsets = {own: _offsets([forms[t].exponents for t in own], unit) for own in set(held.values())}
-    classes = [np.array([i for i in held if held[i] == own]) for own in offsets]
     rows = np.array(list(held))
-    sets, alone = told_apart(touch, classes, rows)
+    offsets = {terms: _offsets([forms[t].exponents for t in terms], unit) for terms in set(held.values())}
+    sets, alone = told_apart(touch, [rows[[held[i] == terms for i in held]] for terms in offsets])
+    moves = [(held[own[0]], own) for own in sets]
     # scales move what else they hold too: only differences are of the terms that hold i
-    points = [at + offset for own in offsets for offset in offsets[own]]
-    for own in sets:
+    points = [at + offset for terms in offsets for offset in offsets[terms]]
+    for terms, own in moves:
         moved = np.where(np.isin(np.arange(dim), own), unit, 0.0)
-        points += [at + side * moved + x for side in (1.0, -1.0) for x in offsets[held[own[0]]]]
-    scores, middle, place = score(np.array(points)), {}, 0
-    for terms, steps in offsets.items():
-        middle[terms], place = scores[place : place + len(steps)], place + len(steps)
+        points += [at + side * moved + offset for side in (1.0, -1.0) for offset in offsets[terms]]
+    counts = [len(offsets[terms]) for terms in (*offsets, *(terms for terms, _ in moves for _ in range(2)))]
+    scores = iter(np.split(score(np.array(points)), np.cumsum(counts[:-1])))
+    middle = {terms: next(scores) for terms in offsets}
     matrices, curvature = np.zeros((len(forms), dim, dim)), np.zeros((dim, dim))
     bent, seen = np.zeros((len(forms), dim, dim), bool), seen_by_columns(touch, rows, alone)
-    for own in sets:
-        terms, count = held[own[0]], len(middle[held[own[0]]])
-        changes = scores[place : place + 2 * count].reshape(2, count, dim) - middle[terms]
-        place += 2 * count
+    for terms, own in moves:
         basis = _basis([forms[t].exponents for t in terms], offsets[terms])
-        up, down = -np.linalg.solve(basis, changes)[:, 1:]
+        up, down = (next(scores) - middle[terms] for _ in range(2))
+        curvature[own] = seen[own] * (down[0] - up[0]) / (2.0 * unit[own, None])
+        up, down = (-np.linalg.solve(basis, change)[1:] * unit for change in (up, down))
+        floor = CLEAN * np.array([np.max(np.abs(forms[t].field * unit)) for t in terms])
         for i in own:
-            curvature[i] = seen[i] * (changes[1, 0] - changes[0, 0]) / (2.0 * unit[i])
-            matrices[list(terms), i] = seen[i] * (up - down) / (2.0 * unit[i])
-            size = np.max(np.maximum(np.abs(up), np.abs(down)) * unit * seen[i], axis=1, keepdims=True)
-            bent[list(terms), i] = seen[i] & (np.abs(up + down) * unit > CONSISTENT * size)
+            matrices[list(terms), i] = seen[i] * (up - down) / (2.0 * unit[i] * unit)
+            bent[list(terms), i] = _bends(up, down, floor, touch[i] & np.isin(np.arange(dim), rows))
     curvature = filled(curvature, seen)
     return Columns(filled(matrices, seen), (curvature + curvature.T) / 2.0, bent)
+
+
+def _bends(
+    up, down, floor: Float[np.ndarray, " terms"], rows: Bool[np.ndarray, " dim"]
+) -> Bool[np.ndarray, "terms dim"]:
+    """Rows in which what two sides change differs: by a share of the largest change, or of `floor` where all is rounding.
+
+    In a row that several of a set touch, it is said of each of them.
+    """
+    size = np.max(np.maximum(np.abs(up), np.abs(down)), axis=1, initial=0.0, where=rows)
+    return rows & (np.abs(up + down) > CONSISTENT * np.maximum(size, floor)[:, None])
 
 
 def _held(forms: list[Form], unit, scales: set[int]) -> dict[int, tuple[int, ...]]:

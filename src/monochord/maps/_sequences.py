@@ -80,15 +80,13 @@ def _suspects(score: Score, at, unit, near: Near) -> Int[np.ndarray, " suspects"
     """Coordinates that other scores are not quadratic in, or may not be: sets that do not touch are moved at once, two steps, and what they do adds."""
     middle, back, forth, touch = near
     most = np.maximum(np.abs(back - middle), np.abs(forth - middle))
-    size = np.maximum(np.abs(middle), np.max(most, axis=0))
+    size = np.maximum(np.abs(middle), np.max(most, axis=0, where=np.isfinite(most), initial=0.0))
     bends = np.abs(back + forth - 2.0 * middle) > HOLDS * most + NOISE * size
     np.fill_diagonal(bends, False)
     sets = apart(touch, np.flatnonzero(np.any(bends, axis=1) & np.all(np.isfinite(back + forth), axis=1)))
-    if not sets:
-        return np.zeros(0, int)
-    scores = score(np.array([at + 2.0 * sum(step(unit, int(j)) for j in own) for own in sets])) * unit
-    found = []
-    for own, reached in zip(sets, scores, strict=True):
+    many, found = [own for own in sets if len(own) > 1], [own for own in sets if len(own) == 1]
+    scores = score(np.array([at + 2.0 * sum(step(unit, int(j)) for j in own) for own in many])) * unit if many else []
+    for own, reached in zip(many, scores, strict=True):
         said = middle + np.sum(3.0 * forth[own] + back[own] - 4.0 * middle, axis=0)
         holds = np.abs(reached - said) <= NOISE * np.maximum(size, np.abs(reached))
         if not np.all(np.delete(holds, own)):

@@ -1,9 +1,11 @@
 """Cholesky factors of many small matrices, and what they solve: written out where they are narrow, by LAPACK where they are wide.
 
 On the CPU, LAPACK called on many matrices splits them over XLA's pool of threads, and waits there: two calls at once wait for ever in a pool of two
-(jaxlib 0.10, `ParallelBatchMap`). It does not split what is little work, so wide ones go to it a few at a time.
+(jaxlib 0.10, `ParallelBatchMap`). It does not split what is little work, so wide ones go to it a few at a time. Under `jax.vmap` that is undone: `lanes` maps such
+functions one point after the other.
 """
 
+import math
 from collections.abc import Callable
 
 import jax
@@ -24,11 +26,13 @@ def is_narrow(*widths: int) -> bool:
 
 def _by_lapack(call: Callable, *arrays: Array) -> Array:
     """`call` on matrices, and on right sides where there are some."""
-    count, width = (1 if arrays[0].ndim == 2 else len(arrays[0])), arrays[0].shape[-1]
-    few = max(1, AT_ONCE // (width**2 * max(width, arrays[-1].shape[-1])))
+    width, leading = arrays[0].shape[-1], arrays[0].shape[:-2]
+    few, count = max(1, AT_ONCE // (width**2 * max(width, arrays[-1].shape[-1]))), math.prod(leading)
     if count <= few or jax.default_backend() != "cpu":
         return call(*arrays)
-    return jax.lax.map(lambda one: call(*one), arrays, batch_size=few)
+    rows = tuple(array.reshape(count, *array.shape[-2:]) for array in arrays)
+    found = jax.lax.map(lambda one: call(*one), rows, batch_size=few)
+    return found.reshape(*leading, *found.shape[-2:])
 
 
 def factored(precision):

@@ -26,7 +26,7 @@ from monochord.maps._forms import (
     weights,
 )
 from monochord.maps._sequences import FEWEST, Near, Score, Sequence, scores_near, sequences, step
-from monochord.maps._together import Touch, filled, seen_by_columns, told_apart
+from monochord.maps._together import Touch
 
 OFF = 0.3  # standard deviations by which the place looked at is off the centre: no coordinate sits at its prior's mean
 STEP = 1.5  # of the logarithm of a weight: far enough to tell exponents apart
@@ -47,7 +47,7 @@ class Term:
 @dataclasses.dataclass(frozen=True)
 class Terms:
     """All terms found around a place; the coordinates that they hold only given; the precision of all else, of members; and which coordinates touch
-    each other.
+    each other there.
     """
 
     at: Float[np.ndarray, " dim"]
@@ -135,16 +135,12 @@ def _with_steps(unit: Float[np.ndarray, " dim"], exponents: list[Exponents]) -> 
 
 def with_rest(score: Score, found: Terms, unit: Float[np.ndarray, " dim"]) -> Terms:
     """The terms with what they leave of the precision at their place, by differences of two steps of each member."""
-    members, dim = found.members, len(unit)
-    sets, alone = told_apart(found.touch, [members], members)
-    steps = np.array([np.where(np.isin(np.arange(dim), own), unit, 0.0) for own in sets])
-    scores = score(np.concatenate([found.at + steps, found.at - steps])).reshape(2, len(sets), dim)
-    curvature, seen = np.zeros((dim, dim)), seen_by_columns(found.touch, members, alone)
-    for own, change in zip(sets, scores[1] - scores[0], strict=True):
-        for i in own:
-            curvature[i] = seen[i] * change / (2.0 * unit[i])
-    curvature, own, rest = filled(curvature, seen), np.ix_(members, members), np.zeros_like(found.rest)
-    rest[own] = ((curvature + curvature.T) / 2.0)[own] - sum(term.precision[own] for term in found.terms)
+    members = found.members
+    steps = np.array([step(unit, int(i)) for i in members])
+    scores = score(np.concatenate([found.at + steps, found.at - steps]))[:, members].reshape(2, len(members), -1)
+    curvature, own = -(scores[0] - scores[1]) / (2.0 * unit[members, None]), np.ix_(members, members)
+    rest = np.zeros_like(found.rest)
+    rest[own] = (curvature + curvature.T) / 2.0 - sum(term.precision[own] for term in found.terms)
     return dataclasses.replace(found, rest=rest)
 
 
@@ -178,14 +174,16 @@ def _cleaned(at, forms: list[Form], measured: Columns, unit, touch: Touch) -> Te
     }
     pairs = [(form, matrix, bent) for form, matrix, bent in pairs if not false & set(form.exponents)]
     given = _given(np.any([bent for _, _, bent in pairs], axis=0)) if pairs else []
-    out, kept = [*given, *{j for form, _, _ in pairs for j in form.exponents}], []
+    out, told = [*given, *{j for form, _, _ in pairs for j in form.exponents}], []
     for form, matrix, _ in pairs:
         matrix = (matrix + matrix.T) / 2.0
         matrix[out] = matrix[:, out] = 0.0
         size = np.abs(matrix) * unit * unit[:, None]
-        matrix[size <= CLEAN * size.max()] = 0.0
-        if np.any(matrix):
-            kept.append(Term(form.exponents, matrix, np.where(np.any(matrix, axis=0), form.field, 0.0)))
+        matrix[size <= CLEAN * max(size.max(), np.max(np.abs(form.field * unit)))] = 0.0  # all of it in linear terms
+        told.append((form, matrix))
+    members = np.any([matrix != 0 for _, matrix in told], axis=(0, 1)) if told else np.zeros(len(at), bool)
+    terms = [Term(form.exponents, matrix, np.where(members, form.field, 0.0)) for form, matrix in told]
+    kept = [term for term in terms if np.any(term.field) or np.any(term.precision)]
     return Terms(at, tuple(kept), tuple(given), measured.curvature, touch)
 
 

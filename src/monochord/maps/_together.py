@@ -25,21 +25,20 @@ def apart(touch: Touch, among: Int[np.ndarray, " n"]) -> list[np.ndarray]:
     return _coloured(touch[np.ix_(among, among)], among)
 
 
-def told_apart(
-    touch: Touch, classes: list[np.ndarray], rows: Int[np.ndarray, " rows"]
-) -> tuple[list[np.ndarray], Int[np.ndarray, " alone"]]:
-    """Few sets of coordinates, each of one class, no two of which touch one row but those of coordinates that move alone; and these.
+def told_apart(touch: Touch, classes: list[np.ndarray]) -> tuple[list[np.ndarray], Int[np.ndarray, " alone"]]:
+    """Sets of coordinates of one class each, few of them, and those coordinates that are a set of their own so that there are few.
 
-    Those move alone whose rows keep the most pairs apart, as many as make the fewest sets.
+    Any other two of a set touch no row in common, but for rows of coordinates that move alone: these rows are read off the columns of
+    what moves alone. Tried are the coordinates whose rows keep most pairs apart, in growing numbers.
     """
-    members = np.concatenate(classes)
-    counts = np.stack([touch[np.ix_(own, members)].sum(0) for own in classes])
-    pairs = np.sum(counts * (counts - 1), axis=0) * np.isin(members, rows)
+    rows = np.concatenate(classes)
+    counts = np.stack([touch[np.ix_(own, rows)].sum(0) for own in classes])
+    pairs = np.sum(counts * (counts - 1), axis=0)
     order = np.argsort(-pairs, kind="stable")
     ends = np.flatnonzero(np.diff(pairs[order], append=0))  # of those that keep as many apart
     tried = {0, *(1 + ends[:MAX_TRIED]), *(2 ** np.arange(MAX_TRIED))}
     most = np.count_nonzero(pairs)
-    found = (_sets(touch, classes, rows, members[order[:count]]) for count in sorted(tried) if count <= most)
+    found = (_sets(touch, classes, rows[order[:count]]) for count in sorted(tried) if count <= most)
     return min(found, key=lambda one: len(one[0]))
 
 
@@ -51,12 +50,12 @@ def seen_by_columns(touch: Touch, rows: Int[np.ndarray, " rows"], alone: Int[np.
 
 
 def filled(matrix: np.ndarray, seen: Touch) -> np.ndarray:
-    """A symmetric matrix of which some entries are told by their transpose alone."""
+    """A symmetric matrix of which some entries are told by their transpose alone; entries that neither tells are 0."""
     return np.where(seen, matrix, np.swapaxes(matrix, -1, -2))
 
 
-def _sets(touch: Touch, classes, rows, alone) -> tuple[list[np.ndarray], np.ndarray]:
-    seen = touch[:, np.setdiff1d(rows, alone)].astype(np.float32)
+def _sets(touch: Touch, classes: list[np.ndarray], alone: np.ndarray) -> tuple[list[np.ndarray], np.ndarray]:
+    seen = touch[:, np.setdiff1d(np.concatenate(classes), alone)].astype(np.float32)
     found = [np.array([i]) for i in alone]
     for own in classes:
         others = np.setdiff1d(own, alone)

@@ -11,7 +11,7 @@ from monochord.mixture._base import GivenUp, ModeRun, Unseen
 from monochord.modes import Regions, Weights, bridge, labels, missed, moments_gaussian, num_mixed, places_of, weights
 from monochord.plan import SampleOptions
 from monochord.sampling import Segment
-from monochord.targets import evaluate, idle_lanes
+from monochord.targets import evaluate, idle_lanes, lanes
 
 PROPOSALS = 400  # of a bridge: about as many as effective draws, where neither error dominates
 WANTED_ERROR, MAX_ROUNDS = 0.015, 3  # of a weight; each round makes twice as many proposals as the last, anew
@@ -123,7 +123,7 @@ def _whole(run: ModeRun, regions: Regions) -> Segment:
         import jax
 
         flat = x.reshape(-1, x.shape[-1])
-        log_det = np.asarray(jax.vmap(run.fit.map.forward)(flat)[1]).reshape(x.shape[:2])
+        log_det = np.asarray(jax.jit(lanes(run.fit.map.forward))(flat)[1]).reshape(x.shape[:2])
         x = _in_regions(run)
     log_density = segment.log_density - log_det - regions.log_shares(x)[..., run.index]
     return segment._replace(x=x, log_density=log_density, score=x[:, :, :0])
