@@ -16,10 +16,10 @@ LAWS = {
 }
 
 
-def _look(law, wall=-np.inf):
+def _look(law, wall=-np.inf, side=1.0, shift=0.0):
     def look(places):
         with np.errstate(all="ignore"):
-            return law(places), places > wall
+            return law(places), side * places - shift > wall
 
     return look
 
@@ -36,10 +36,20 @@ def test_a_density_is_seen_at_its_own_width(law):
     assert np.sum(weight > 0.1) >= line.FEWEST_PLACES
 
 
-def test_a_density_that_goes_on_beyond_a_wall_is_none():
-    """At 11.5 nats, and not at 18; one without an end is none either, nor one that is finite nowhere."""
-    standard = LAWS["standard"]
-    assert seen_along(_look(standard, wall=-4.8), 0.0, 4.0) is None
-    assert seen_along(_look(standard, wall=-6.0), 0.0, 4.0) is not None
+@pytest.mark.parametrize("shift", [-0.3, 0.0, 0.3, 1.7])
+def test_a_density_that_goes_on_beyond_a_wall_is_none(shift):
+    """At 8.8 and 9.7 nats, and not at 12.5 or 18. Catches: a wall that is only looked for on one side, or where the first look sees it."""
+    for wall, is_seen in ((-4.2, False), (-4.4, False), (-5.0, True), (-6.0, True)):
+        for side in (1.0, -1.0):
+            look = _look(lambda s, side=side: LAWS["standard"](side * s - shift), wall, side, shift)
+            assert (seen_along(look, 0.0, 4.0) is not None) == is_seen, (wall, side)
+
+
+def test_a_density_without_an_end_is_none():
     assert seen_along(_look(np.zeros_like), 0.0, 4.0) is None
     assert seen_along(_look(lambda s: s * np.nan), 0.0, 4.0) is None
+
+
+def test_a_wall_between_two_places_is_looked_at_again():
+    """First places .8 apart, the density two nats short at the last before the wall."""
+    assert seen_along(_look(LAWS["standard"], wall=-4.9), 0.1, 8.0) is not None

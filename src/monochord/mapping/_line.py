@@ -8,7 +8,8 @@ from jaxtyping import Bool, Float
 NUM_PLACES = 21
 MAX_LOOKS = 7  # each twice as far or much nearer
 FEWEST_PLACES = 4  # at which the density is a tenth of the largest, or more
-DEEP = 12.0  # nats below the largest density: what lies beyond has a mass of 1e-5
+DEEP = 12.0  # nats below the largest density, to where a first look goes: what lies beyond has a mass of 1e-5
+SOUND = 10.0  # nats, to where all must be sound: some draw in 20,000 lies beyond
 NEAR = 7.0  # nats: what lies beyond has a mass of 1e-3; on it one looks more closely
 
 Look = Callable[[np.ndarray], tuple[Float[np.ndarray, " n"], Bool[np.ndarray, " n"]]]
@@ -22,7 +23,7 @@ def seen_along(
     `look` gives log densities at places, and whether they are to be trusted. The first look goes `reach` to either side of `middle`.
     """
     low, high = middle - reach, middle + reach
-    is_deep, places, weight = False, np.zeros(NUM_PLACES), np.zeros(NUM_PLACES)
+    is_deep = False  # once it is, one only looks more closely
     for _ in range(MAX_LOOKS):
         places = np.linspace(low, high, NUM_PLACES)
         density, is_sound = look(places)
@@ -30,20 +31,34 @@ def seen_along(
         if not np.any(np.isfinite(density)):
             return None
         fall = np.max(density) - density
-        first, last = np.flatnonzero(fall < DEEP)[[0, -1]]
-        if not np.all(is_sound[max(first - 1, 0) : last + 2]):
-            return None
-        is_deep = is_deep or (first > 0 and last < NUM_PLACES - 1)  # once: from then on one only looks more closely
-        weight = np.exp(-fall)
+        deep, near = (_window(fall < nats) for nats in (DEEP, NEAR))
+        is_deep = is_deep or (deep[0] >= 0 and deep[1] < NUM_PLACES)
+        ends = _ends_soundly(fall, is_sound) and _ends_soundly(fall[::-1], is_sound[::-1])
+        weight, far = np.exp(-fall), (high - low) / 2.0
         if not is_deep:
-            far = (high - low) / 2.0
-            low, high = low - far * (first == 0), high + far * (last == NUM_PLACES - 1)
-        elif np.sum(weight > 0.1) < FEWEST_PLACES:
-            near = np.flatnonzero(fall < NEAR)
-            low, high = places[max(near[0] - 1, 0)], places[min(near[-1] + 1, NUM_PLACES - 1)]
+            following = low - far * (deep[0] < 0), high + far * (deep[1] == NUM_PLACES)
+        elif ends and np.sum(weight > 0.1) >= FEWEST_PLACES:
+            return places[weight > 0.0], weight[weight > 0.0]
         else:
-            break
-    return (places[weight > 0.0], weight[weight > 0.0]) if is_deep else None
+            first, last = near if ends else deep
+            following = places[max(first, 0)], places[min(last, NUM_PLACES - 1)]
+        if following == (low, high):
+            return None
+        low, high = following
+    return None
+
+
+def _window(counts: Bool[np.ndarray, " n"]) -> tuple[int, int]:
+    """From the last place before any that counts to the first behind."""
+    first, last = np.flatnonzero(counts)[[0, -1]]
+    return int(first) - 1, int(last) + 1
+
+
+def _ends_soundly(fall: Float[np.ndarray, " n"], is_sound: Bool[np.ndarray, " n"]) -> bool:
+    """Whether a density has fallen by `SOUND` at the last place before the first that is not sound, seen from its largest on."""
+    best = int(np.argmin(fall))
+    out = np.flatnonzero(~is_sound[best:])
+    return not len(out) or bool(fall[best + out[0] - 1] >= SOUND)
 
 
 def moments(values: np.ndarray, weight: Float[np.ndarray, " n"]):
