@@ -13,7 +13,8 @@ from monochord.targets import AbstractTarget, evaluate
 
 NOTE = (
     "BlackJAX's kernels keep what they are given, so call `blackjax.nuts` itself; `window_adaptation` takes a metric as "
-    "`initial_inverse_mass_matrix` and discards it at its first window, or blends it in with `imm_shrinkage_to_previous`."
+    "`initial_inverse_mass_matrix` and discards it at its first window, or blends it in with `imm_shrinkage_to_previous`. On a CPU, a model "
+    "that factors matrices can wait for ever under `jax.vmap` (jaxlib 0.10): map its chains by `jax.lax.map`."
 )
 
 
