@@ -10,11 +10,13 @@ import pytest
 import monochord as mc
 from monochord.cost import Cost
 from monochord.estimate import Estimate
+from monochord.gaussian import Gaussian
 from monochord.mapping import _hierarchy as mapping
 from monochord.maps import BorderedMap, Term, Terms, hierarchical_map
 from monochord.maps._small import factored
 from monochord.maps._split import split_blocks
 from monochord.maps._terms import _with_given
+from monochord.metrics import DiagonalMetric
 from monochord.targets import evaluate
 
 GROUPS = 8
@@ -296,3 +298,31 @@ def test_one_precision_that_is_none_leaves_the_others():
     factors = factored(np.array([good, -good, 4.0 * good]))
     np.testing.assert_allclose(factors[[0, 2]], np.sqrt([good, 4.0 * good]))
     assert np.all(np.isnan(factors[1]))
+
+
+def test_what_was_told_deep_in_a_neck_is_told_again(monkeypatch):
+    """Scales between 0 and 10 whose logits are free: 1/σ² = (1 + 2 e^{−s} + e^{−2s})/100, of which the linear fit, at σ = 1e-4 or less, shows the last
+    term alone, to one part in a million, and nothing of the likelihood beside it. Catches: a map that is right there only, also where its own fit sees nothing amiss."""
+
+    def log_density(params, y):
+        scale, noise = 10.0 * jax.nn.sigmoid(params["s"]), 10.0 * jax.nn.sigmoid(params["n"])
+        away, seen = (params["a"] - params["m"]) / scale, (y - params["a"][:, None]) / noise
+        density = -0.5 * jnp.sum(away**2) - 0.5 * jnp.sum(seen**2) - 8 * jnp.log(scale) - 32 * jnp.log(noise)
+        walls = sum(jax.nn.log_sigmoid(params[key]) + jax.nn.log_sigmoid(-params[key]) for key in ("s", "n"))
+        return density + walls - 0.5 * (params["m"] / 10.0) ** 2
+
+    rng = np.random.default_rng(1)
+    y = rng.normal(rng.normal(2.0, 0.4, (8, 1)), 1.0, (8, 4))
+    target = mc.target(log_density, init={"a": np.zeros(8), "m": 0.0, "s": 0.0, "n": 0.0}, data={"y": y})
+    s, n = target.names.index("s"), target.names.index("n")
+    mean, deviation = np.full(target.dim, y.mean()), np.full(target.dim, 1e-4)
+    mean[[s, n]], deviation[[s, n]] = (-11.5, -2.3), (0.2, 0.1)
+    algorithm = mc.fits.Given(Gaussian(mean, DiagonalMetric(deviation)))
+    deep = mc.fit(target, algorithm=algorithm, seed=0, maps=False, progress=False)
+    deep = dataclasses.replace(deep, status=mc.fits.FitStatus.settled)
+    known = mapping._first(KEY, mapping._Counted(target), deep)
+    assert mapping._is_lost(known.nodes[0])
+    monkeypatch.setattr(mapping, "_leaves", lambda *given: False)
+    kept, _ = _searched(target, _doubted(deep))
+    assert sorted(np.round(np.asarray(kept.map.exponents)[1:, 0], 6)) == [0.0, 0.0, 1.0, 2.0]
+    assert kept.score_residual.value < 0.1

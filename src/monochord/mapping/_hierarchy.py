@@ -37,6 +37,7 @@ FAR = 2.0  # times the distance of a fit's draws from its centre
 MOST_EACH = 40  # gradients that a search may cost, by coordinate
 NODES_REACH, NUM_NODES = 2.3, 7  # standard deviations of a given coordinate: nodes at 0, .7, 1.5 and 2.9 to either side
 EXACT, NUM_CHECKED = 1e-5, 4  # of scores of unit size, and points where they are looked at
+LOST = 1e-3  # of a precision: terms are told to 1e-6, some of them
 LEFT = 0.1  # unexplained share of the scores of what a map moves, from which on it is learned again where it has led
 
 
@@ -124,7 +125,7 @@ def _best(key: Key, score: _Counted, linear: FitResult, algorithm, callback) -> 
             break
         if best is None or _elbo(made) > _elbo(best):
             best, is_given = made, bool(known.nodes[0].given)
-        if not _leaves(made, along):
+        if not _leaves(made, along) and (is_plain or not _is_lost(known.nodes[0])):
             break
     return best, is_given, cost
 
@@ -170,12 +171,19 @@ def _anew(key: Key, score: _Counted, center, unit: Float[np.ndarray, " dim"], po
 
 
 def _again(key: Key, score: _Counted, known: _Round, x: Float[np.ndarray, "n dim"]) -> _Round | None:
-    """Where the map has led: exact terms are known there, others are looked for anew."""
+    """Where the map has led: exact terms are known there, others are looked for anew, and so are those that hid all else."""
     center, unit, points = x.mean(0), x.std(0), score.evaluated(x)
     found = known.nodes[0]
-    if found.given:
-        return _anew(key, score, center, unit, points)
+    anew = _anew(key, score, center, unit, points) if found.given or _is_lost(found) else None
+    if found.given or anew is not None:
+        return anew
     return _Round((with_rest(score, found.moved_to(center), unit),), unit, points)
+
+
+def _is_lost(found: Terms) -> bool:
+    """Whether terms are so large where they were told that what they leave is rounding beside them: the linear fit lay deep in a neck."""
+    terms = np.sum([np.diag(term.precision) for term in found.terms], axis=0)[found.members]
+    return bool(np.any(np.abs(np.diag(found.rest)[found.members]) < LOST * terms))
 
 
 def _start(score: _Counted, along: BorderedMap | NodedMap, unit: Float[np.ndarray, " dim"]) -> Gaussian | None:
