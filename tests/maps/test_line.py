@@ -45,6 +45,13 @@ def test_a_density_that_goes_on_beyond_a_wall_is_none(shift):
             assert (seen_along(look, 0.0, 4.0) is not None) == is_seen, (wall, side)
 
 
+def test_a_peak_on_a_wide_shoulder_is_no_reason_to_give_up():
+    """Four nats above it, .01 wide: no look of equal places sees both. Catches: a look that repeats itself, taken for none."""
+    look = _look(lambda s: np.logaddexp(-0.5 * (s / 0.01) ** 2, -4.0 - 0.5 * s**2))
+    places, weight = seen_along(look, 0.0, 4.0)
+    assert np.max(weight) == 1.0 and 0.2 < moments(places, weight)[1] < 1.0
+
+
 def test_a_density_without_an_end_is_none():
     assert seen_along(_look(np.zeros_like), 0.0, 4.0) is None
     assert seen_along(_look(lambda s: s * np.nan), 0.0, 4.0) is None

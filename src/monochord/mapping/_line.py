@@ -23,7 +23,7 @@ def seen_along(
     `look` gives log densities at places, and whether they are to be trusted. The first look goes `reach` to either side of `middle`.
     """
     low, high = middle - reach, middle + reach
-    is_deep = False  # once it is, one only looks more closely
+    is_deep, found = False, None  # once it is, one only looks more closely
     for _ in range(MAX_LOOKS):
         places = np.linspace(low, high, NUM_PLACES)
         density, is_sound = look(places)
@@ -37,15 +37,14 @@ def seen_along(
         weight, far = np.exp(-fall), (high - low) / 2.0
         if not is_deep:
             following = low - far * (deep[0] < 0), high + far * (deep[1] == NUM_PLACES)
-        elif ends and np.sum(weight > 0.1) >= FEWEST_PLACES:
-            return places[weight > 0.0], weight[weight > 0.0]
         else:
+            found = (places[weight > 0.0], weight[weight > 0.0]) if ends else None
             first, last = near if ends else deep
             following = places[max(first, 0)], places[min(last, NUM_PLACES - 1)]
-        if following == (low, high):
-            return None
+        if following == (low, high) or (found is not None and np.sum(weight > 0.1) >= FEWEST_PLACES):
+            break
         low, high = following
-    return None
+    return found
 
 
 def _window(counts: Bool[np.ndarray, " n"]) -> tuple[int, int]:
