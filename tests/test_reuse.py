@@ -133,11 +133,3 @@ def test_a_map_goes_with_the_fit():
     assert begun.verdict == "trust" and begun.map is wide.map
     sd = float(begun.gaussian.metric.diagonal()[0]) ** 0.5
     assert sd == pytest.approx(1.0, rel=1e-6)
-
-
-def test_a_map_needs_a_density_in_jax():
-    wide = mc.fit(funnel_target(4), seed=0, maps=True)
-    host = mc.target((lambda p: 0.0, lambda p: p), init={"v": 0.0, "x": np.zeros(3)})
-    assert host.names == wide.names
-    with pytest.raises(mc.OptionError, match="outside JAX"):
-        mc.refit(wide, host)

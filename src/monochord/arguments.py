@@ -20,11 +20,6 @@ def check_belongs(result: FitResult, chosen: AbstractTarget) -> None:
             f"`fit` belongs to another target: its first coordinates are {result.names[:3]}, the target's {chosen.names[:3]}. "
             "A metric only makes sense on its own coordinates. Fit this target."
         )
-    if result.map is not None and isinstance(chosen, HostTarget):
-        raise OptionError(
-            "`fit` has a map, and this target's functions lie outside JAX. A map moves points inside compiled functions. Fit this "
-            "target without maps."
-        )
 
 
 def gaussian_of(result: FitResult) -> Gaussian:

@@ -14,7 +14,7 @@ from monochord.maps import MappedTarget
 from monochord.rejudge import rejudged
 from monochord.rewriting import rewrites, sentences
 from monochord.sampling import Draws, Segment, Standpoint
-from monochord.targets import AbstractTarget, HostTarget, constrain_draws, output_name
+from monochord.targets import AbstractTarget, constrain_draws, output_name
 
 TYPES = {"num_steps": np.int64, "diverging": bool}
 
@@ -55,7 +55,7 @@ def attributes_of(
         "gradients_fit": fit.cost.gradients if fit is not None else 0,
         "gradients_warmup": draws.gradients_warmup,
         "gradients_sampling": draws.gradients_sampling,
-        "idle_lanes": 0 if isinstance(target, HostTarget) else _idle_lanes(fit, draws),
+        "idle_lanes": 0 if target.host is not None else _idle_lanes(fit, draws),
         "seconds_import": timing.import_seconds(),
         "seconds_compile": timing.compile_seconds(),
         "seconds_fit": fit.seconds if fit is not None else 0.0,

@@ -124,7 +124,7 @@ def fit(
     the default algorithm also looks for a map that takes out scales and locations which depend on other coordinates (funnels,
     centred hierarchies, curved valleys) or stretches the radius of a Student-t; where it leaves doubts, one that stretches skewed or heavy-tailed
     coordinates one by one. It keeps the fit in its coordinates where that pays: `fit.map`. ``maps=False`` leaves
-    that out; models whose functions lie outside JAX, and fits with `initial`, have none.
+    that out; fits with `initial` have none.
 
     **Raises** `ModelError` when the density is nowhere finite at the starts.
     """

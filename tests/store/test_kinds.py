@@ -19,10 +19,22 @@ def _killed(target, path, killed_at, number, **options):
     restore()
 
 
-def test_a_run_along_a_map_goes_on(killed_at, tmp_path):
+def _host_funnel():
+    def value(params):
+        return -(params["v"] ** 2) / 18.0 - 0.5 * np.exp(-params["v"]) * np.sum(params["x"] ** 2) - params["v"]
+
+    def gradient(params):
+        weight = np.exp(-params["v"])
+        return {"v": -params["v"] / 9.0 + 0.5 * weight * np.sum(params["x"] ** 2) - 1.0, "x": -weight * params["x"]}
+
+    return mc.target((value, gradient), init={"v": 0.0, "x": np.zeros(2)})
+
+
+@pytest.mark.parametrize("made", [lambda: funnel_target(3), _host_funnel], ids=["jax", "host"])
+def test_a_run_along_a_map_goes_on(made, killed_at, tmp_path):
     """Chains run in the map's coordinates, the store holds the model's. Catches: draws in the wrong coordinates, looks at
     draws that were mapped there and back, a map that the store forgets, ways of fit and warm-up that are lost."""
-    target = funnel_target(3)
+    target = made()
     fit = mc.fit(target, seed=0)
     assert fit.map is not None
     plain = mc.sample(target, fit=fit, **OPTIONS)

@@ -13,7 +13,7 @@ from monochord.mapping._judge import wants_blocks, wants_map, wants_products
 from monochord.mapping._products import along_products
 from monochord.mapping._single import along_radius, along_tails
 from monochord.mapping._turning import along_turning
-from monochord.targets import AbstractTarget, HostTarget
+from monochord.targets import AbstractTarget
 
 RADIUS, BLOCKS, TAILS, TURNING, PRODUCTS, HIERARCHY = (
     10,
@@ -31,10 +31,9 @@ def with_map(
     """The best of `linear` and of fits in the coordinates of learned maps, with the cost of all.
 
     Learning spends nothing; each further fit, the points of a second round and those that compare two fits are charged.
-    Without structure in the points the linear fit comes back as it is, and so does that of a host target, whose functions
-    lie outside JAX.
+    Without structure in the points the linear fit comes back as it is.
     """
-    if linear.gaussian is None or isinstance(target, HostTarget):
+    if linear.gaussian is None:
         return linear
     best, spent = along_radius(fold_key(key, RADIUS), target, linear, algorithm, callback)
     cost = linear.cost + spent

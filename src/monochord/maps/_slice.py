@@ -32,8 +32,18 @@ class SliceTarget(AbstractTarget):
     def vectorised(self) -> bool:
         return self.inner.vectorised
 
+    @property
+    def host(self) -> AbstractTarget | None:
+        return self.inner.host
+
+    def moved(self, x: Float[Array, " dim"]) -> tuple[Array, Array]:
+        return self.inner.moved(self._whole(x))
+
     def log_density(self, x: Float[Array, " dim"]) -> Float[Array, ""]:
-        return self.inner.log_density(jnp.zeros(self.inner.dim, x.dtype).at[self.free].set(x))
+        return self.inner.log_density(self._whole(x))
 
     def constrain(self, x: Float[Array, " dim"]) -> dict[str, Array]:
-        return self.inner.constrain(jnp.zeros(self.inner.dim, x.dtype).at[self.free].set(x))
+        return self.inner.constrain(self._whole(x))
+
+    def _whole(self, x: Float[Array, " dim"]) -> Float[Array, " inner_dim"]:
+        return jnp.zeros(self.inner.dim, x.dtype).at[self.free].set(x)

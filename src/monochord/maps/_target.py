@@ -24,6 +24,15 @@ class MappedTarget(AbstractWrapped):
         point, log_det = self.map.forward(x)
         return self.inner.log_density(point) + log_det
 
+    @property
+    def host(self) -> AbstractTarget | None:
+        return self.inner.host
+
+    def moved(self, x: Float[Array, " dim"]) -> tuple[Array, Array]:
+        point, log_det = self.map.forward(x)
+        point, more = self.inner.moved(point)
+        return point, log_det + more
+
     def log_step(self, x: Float[Array, " dim"]) -> Float[Array, ""] | None:
         return self.map.log_step(x)
 

@@ -11,7 +11,7 @@ from monochord.metrics import AbstractMetric
 from monochord.sampling._blackjax import BlockSpec, Position, plain_numbers, run_block
 from monochord.sampling._chains import block_capacity, is_vectorised
 from monochord.sampling._threads import usable_cores
-from monochord.targets import AbstractTarget, HostTarget
+from monochord.targets import AbstractTarget
 
 
 class Ahead:
@@ -54,6 +54,6 @@ def compile_ahead(
     is_of_use = (
         usable_cores() > 1 and jax.default_backend() == "cpu" and jax.dtypes.canonicalize_dtype(float) == np.float64
     )
-    if not is_of_use or isinstance(target, HostTarget) or is_vectorised(target, chain_method):
+    if not is_of_use or target.host is not None or is_vectorised(target, chain_method):
         return None
     return Ahead(target, metric, fold_key(key, 0), BlockSpec("hmc", block_capacity(target.dim, 1), max_tree_depth))

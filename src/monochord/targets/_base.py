@@ -9,6 +9,7 @@ from typing import Any
 
 import equinox as eqx
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
@@ -57,6 +58,15 @@ class AbstractTarget(eqx.Module):
     def log_step(self, x: Float[Array, " dim"]) -> Float[Array, ""] | None:
         """Logarithm of the leapfrog step that suits the point x, over that which suits most others; None where one step suits all."""
         return None
+
+    @property
+    def host(self) -> "AbstractTarget | None":
+        """The `HostTarget` that this is, or is along a map; None where JAX sees the density."""
+        return None
+
+    def moved(self, x: Float[Array, " dim"]) -> tuple[Array, Array]:
+        """Where `host` is asked for x, and what is added to its log density."""
+        return x, jnp.zeros((), x.dtype)
 
     @property
     def unmapped(self) -> "AbstractTarget":

@@ -85,6 +85,8 @@ def evaluate(target: AbstractTarget, x: Float[Array, "n dim"]) -> Evaluations:
     x = np.atleast_2d(np.asarray(x, dtype=np.float64))
     if isinstance(target, HostTarget):
         return Evaluations(x, *target.evaluate_on_host(x))
+    if isinstance(target.host, HostTarget):
+        return _evaluate_along(target, target.host, x)
     values, scores = [], []
     for start in range(0, len(x), CAPACITY):
         part = x[start : start + CAPACITY]
@@ -95,6 +97,34 @@ def evaluate(target: AbstractTarget, x: Float[Array, "n dim"]) -> Evaluations:
             value, score = _evaluate(target, padded, -(-len(part) // LANES))
             values.append(np.asarray(value, dtype=np.float64)[: len(part)])
             scores.append(np.asarray(score, dtype=np.float64)[: len(part)])
+    return Evaluations(x, np.concatenate(values), np.concatenate(scores))
+
+
+@compiled()
+def _moved(target: AbstractTarget, points):
+    return lanes(target.moved)(points)
+
+
+@compiled()
+def _pulled(target: AbstractTarget, points, scores):
+    def pull(x, score):
+        (_, log_det), back = jax.vjp(target.moved, x)
+        return back((score, jnp.ones_like(log_det)))[0]
+
+    return lanes(pull)(points, scores)
+
+
+def _evaluate_along(target: AbstractTarget, host: HostTarget, x: Float[np.ndarray, "n dim"]) -> Evaluations:
+    """Of a target along a map: JAX moves the points, and pulls back the scores that threads computed."""
+    values, scores = [], []
+    for start in range(0, len(x), CAPACITY):
+        part = x[start : start + CAPACITY]
+        padded = np.concatenate([part, np.repeat(part[-1:], CAPACITY - len(part), axis=0)])
+        points, log_dets = (np.asarray(one, np.float64)[: len(part)] for one in _moved(target, padded))
+        value, score = host.evaluate_on_host(points)
+        whole = np.concatenate([score, np.zeros((CAPACITY - len(part), host.dim))])
+        values.append(value + log_dets)
+        scores.append(np.asarray(_pulled(target, padded, whole), np.float64)[: len(part)])
     return Evaluations(x, np.concatenate(values), np.concatenate(scores))
 
 
@@ -168,8 +198,8 @@ def _constrain(target: AbstractTarget, points):
 def constrain_draws(target: AbstractTarget, x: Float[Array, "n dim"]) -> dict[str, np.ndarray]:
     """The user's quantities at `n` unconstrained points, leading axis `n`; one compiled shape for all `n`."""
     x = np.asarray(x)
-    if isinstance(target, HostTarget):
-        return target.constrain_on_host(x)
+    if isinstance(target.host, HostTarget) and target.host.dim == target.dim:
+        return target.host.constrain_on_host(target.to_unconstrained(x))
     rows = max(1, min(256, 4_000_000 // max(1, x.shape[1])))
     parts = []
     for start in range(0, len(x), rows):

@@ -231,6 +231,10 @@ class HostTarget(AbstractTarget):
     def vectorised(self):
         return False
 
+    @property
+    def host(self):
+        return self
+
     def log_density(self, x):
         return _value(jnp.asarray(x), self.handle)
 
@@ -283,6 +287,6 @@ def host_target(
 
 
 def raise_failure(target: AbstractTarget) -> None:
-    """**Raises** `ModelError` if a function of a host target failed inside a compiled program."""
-    if isinstance(target, HostTarget):
-        target.model.raise_failure()
+    """**Raises** `ModelError` if a function of a host target, or of one along a map, failed inside a compiled program."""
+    if isinstance(target.host, HostTarget):
+        target.host.model.raise_failure()
