@@ -53,8 +53,10 @@ def test_along_a_map_it_is_the_density_in_jax(along):
     assert host.model.num_gradients - before == len(u)
     np.testing.assert_allclose(found.log_density, expected.log_density, rtol=1e-10)
     np.testing.assert_allclose(found.score, expected.score, rtol=1e-8, atol=1e-10)
-    np.testing.assert_allclose(hessians(ours, u[:2]), hessians(theirs, u[:2]), atol=1e-4)
+    before = host.model.num_gradients
+    np.testing.assert_allclose(hessians(ours, u[:2]), hessians(theirs, u[:2]), atol=1e-5)
     np.testing.assert_allclose(hessian_products(ours, u, u[::-1]), hessian_products(theirs, u, u[::-1]), atol=1e-4)
+    assert host.model.num_gradients - before == 2 * 2 * (DIM + 1) + 2 * len(u)
     np.testing.assert_allclose(constrain_draws(ours, u)["x"], constrain_draws(theirs, u)["x"], rtol=1e-10)
     free = along.map.left
     part, same = (evaluate(SliceTarget.of(one, free), u[:, free]) for one in (ours, theirs))
@@ -71,7 +73,9 @@ def test_a_funnel_in_numpy_is_sampled_to_its_ends_and_counted(along):
     attrs = data.sample_stats.attrs
     assert attrs["status"] == "target ESS reached" and attrs["idle_lanes"] == 0
     counted = attrs["gradients_fit"] + attrs["gradients_warmup"] + attrs["gradients_sampling"]
-    assert counted - 8 <= host.model.num_gradients <= counted
+    plain = _host()
+    linear = mc.fit(plain, seed=0, maps=False, progress=False)  # which charges a few more than it spends
+    assert counted - host.model.num_gradients == linear.cost.gradients - plain.model.num_gradients >= 0
     v = data.posterior["v"].values
     np.testing.assert_allclose(np.quantile(v, [0.05, 0.5, 0.95]), [-4.935, 0.0, 4.935], atol=0.75)
     assert mc.spectrum(host, fit, seed=0)["fitted"].kappa.value < 2.0

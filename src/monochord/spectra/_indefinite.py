@@ -6,7 +6,7 @@ from jaxtyping import Float
 
 from monochord.estimate import Estimate
 from monochord.metrics import AbstractMetric
-from monochord.targets import AbstractTarget, evaluate, hessian_products
+from monochord.targets import AbstractTarget, HostTarget, evaluate, hessian_products
 
 MAX_POINTS = 8  # whose Hessians are looked at for a negative eigenvalue
 MAX_PRODUCTS = 8
@@ -57,7 +57,7 @@ def _products(target: AbstractTarget, points: np.ndarray, direction: np.ndarray)
 
     By differences in double precision: gradients are compiled already, and compiling products takes as long as all else that a small model's fit does.
     """
-    if target.host is not None or jax.dtypes.canonicalize_dtype(float) != np.float64:
+    if isinstance(target, HostTarget) or jax.dtypes.canonicalize_dtype(float) != np.float64:
         return hessian_products(target, points, direction)
     up, down = np.split(
         evaluate(target, np.concatenate([points + STEP * direction, points - STEP * direction])).score, 2

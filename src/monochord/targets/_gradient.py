@@ -12,7 +12,7 @@ from monochord.arrays import Array
 from monochord.compiling import compiled
 from monochord.errors import ModelError, MonochordError
 from monochord.targets._base import AbstractTarget
-from monochord.targets._host import HostTarget
+from monochord.targets._host import CUBE_ROOT_OF_EPSILON, HostTarget
 from monochord.targets._lanes import lanes
 
 LANES = 8  # points evaluated side by side: measured best for data matrices, at no loss for small models
@@ -142,16 +142,16 @@ def _hessian(target: AbstractTarget, x):
 
 def hessians(target: AbstractTarget, x: Float[Array, "n dim"]) -> Float[np.ndarray, "n dim dim"]:
     """Hessians of the potential −log density at `n` points: 2·n·dim gradient evaluations."""
-    if isinstance(target, HostTarget):
+    if target.host is not None:
         return _hessians_on_host(target, np.asarray(x, np.float64))
     full = np.stack([np.asarray(_hessian(target, point), dtype=np.float64) for point in np.asarray(x)])
     return (full + np.swapaxes(full, 1, 2)) / 2
 
 
-def _hessians_on_host(target: HostTarget, x: np.ndarray) -> np.ndarray:
+def _hessians_on_host(target: AbstractTarget, x: np.ndarray) -> np.ndarray:
     count, dim = x.shape
-    rows = target.products_on_host(np.repeat(x, dim, axis=0), np.tile(np.eye(dim), (count, 1)))
-    full = -rows.reshape(count, dim, dim)
+    rows = hessian_products(target, np.repeat(x, dim, axis=0), np.tile(np.eye(dim), (count, 1)))
+    full = rows.reshape(count, dim, dim)
     return (full + np.swapaxes(full, 1, 2)) / 2
 
 
@@ -179,6 +179,8 @@ def hessian_products(
     x, v = np.asarray(x, dtype=np.float64), np.asarray(v, dtype=np.float64)
     if isinstance(target, HostTarget):
         return -target.products_on_host(x, v)
+    if target.host is not None:
+        return _differences(target, x, v)
     parts = []
     for start in range(0, len(x), CAPACITY):
         count = len(x[start : start + CAPACITY])
@@ -188,6 +190,14 @@ def hessian_products(
         out = _products(target, points, vectors, -(-count // LANES))
         parts.append(np.asarray(out, dtype=np.float64)[:count])
     return np.concatenate(parts)
+
+
+def _differences(target: AbstractTarget, x: np.ndarray, v: np.ndarray) -> Float[np.ndarray, "n dim"]:
+    """Products along a map of a host target, by central differences of scores in steps as those of `HostModel.product`."""
+    length = np.linalg.norm(v, axis=1, keepdims=True)
+    step = CUBE_ROOT_OF_EPSILON / np.sqrt(np.where(length > 0.0, length, 1.0))
+    up, down = np.split(evaluate(target, np.concatenate([x + step * v, x - step * v])).score, 2)
+    return (down - up) / (2.0 * step)
 
 
 @compiled()
